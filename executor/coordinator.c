@@ -1,0 +1,171 @@
+/* coordinator.c: the coordinator's loop.
+ *
+ * One round: take what is in the mailbox, oldest first, and do each thing; let every timer that is due expire, in order
+ * of deadline; answer a manual clock that asked; run one callback of the user's, if one is due; move far timers nearer
+ * if there is nothing else; sleep until the wheel's next event. Callbacks come one a round, after timers, because
+ * they are foreign code that may take its time: what arrives meanwhile is looked at before the next one.
+ *
+ * Order. Messages are handled in the order in which they were posted. A callback is posted before its future can be seen
+ * DONE, and deferred in that order, so callbacks of one executor run in the order in which their futures resolved.
+ *
+ * The coordinator waits for nothing but its mailbox and the time. A blocking call in a callback is refused with -EDEADLK
+ * (futures/wait.c). */
+#include "coordinator.h"
+
+#include "clock.h"
+#include "executor.h"
+
+enum { LAZY_POSTS = 256 };
+
+bool weft__coordinator_post(weft__coordinator *c, weft__link *link, int64_t deadline)
+{
+    /* A lazy message waits for the coordinator's next wake-up, which may be an hour off; so that they do not pile up,
+     * each thread's every 256th wakes it. */
+    static _Thread_local unsigned lazy;
+    if (deadline == WEFT_FOREVER && ++lazy % LAZY_POSTS == 0)
+        deadline = 0;
+    return weft__coordinator_post_chain(c, link, link, deadline);
+}
+
+bool weft__coordinator_post_chain(weft__coordinator *c, weft__link *first, weft__link *last, int64_t deadline)
+{
+    switch (weft__mailbox_chain_post(&c->mailbox, first, last, deadline ? deadline : WEFT__POST_URGENT)) {
+    case WEFT__POST_CLOSED:
+        return false;
+    case WEFT__POST_WAKE:
+        weft__futex_wake(weft__futex_half(&c->mailbox.head), 1);
+        return true;
+    case WEFT__POSTED:
+        break;
+    }
+    return true;
+}
+
+void weft__coordinator_defer(weft__coordinator *c, weft__link *link)
+{
+    atomic_store_explicit(&link->next, NULL, memory_order_relaxed);
+    if (c->callbacks_last)
+        atomic_store_explicit(&c->callbacks_last->next, link, memory_order_relaxed);
+    else
+        c->callbacks_first = link;
+    c->callbacks_last = link;
+}
+
+void weft__coordinator_news(weft__coordinator *c)
+{
+    if (atomic_exchange_explicit(&c->news_posted, 1, memory_order_acq_rel) == 0)
+        weft__coordinator_post(c, &c->news, 0);
+}
+
+static void handle_news(weft__link *link, weft__coordinator *c)
+{
+    (void)link;
+    atomic_store_explicit(&c->news_posted, 0, memory_order_release);
+}
+
+static const weft__ops news_ops = {.handle = handle_news};
+
+static void handle_messages(weft__coordinator *c)
+{
+    for (weft__link *link = weft__mailbox_take(&c->mailbox); link;) {
+        weft__link *next = atomic_load_explicit(&link->next, memory_order_relaxed);
+        weft__link_ops(link)->handle(link, c);
+        link = next;
+    }
+}
+
+static void expire_timers(weft__coordinator *c, int64_t now)
+{
+    weft__timer *timer;
+    while ((timer = weft__wheel_expire(&c->wheel, now))) {
+        weft__link *link = weft__timer_link(timer);
+        weft__link_ops(link)->expire(link, c);
+    }
+}
+
+static bool run_callback(weft__coordinator *c)
+{
+    weft__link *link = c->callbacks_first;
+    if (!link)
+        return false;
+    c->callbacks_first = atomic_load_explicit(&link->next, memory_order_relaxed);
+    if (!c->callbacks_first)
+        c->callbacks_last = NULL;
+    atomic_store_explicit(&c->in_callback, 1, memory_order_release);
+    weft__link_ops(link)->run(link, NULL);
+    atomic_store_explicit(&c->in_callback, 0, memory_order_release);
+    return true;
+}
+
+/* Sleeps until the mailbox wants it or the time of the wheel's next event has come. */
+static void sleep_until(weft__coordinator *c, int64_t next)
+{
+    weft_executor *e = c->executor;
+    if (!weft__mailbox_sleep(&c->mailbox, next))
+        return;
+    /* A manual clock announces itself by message. */
+    int64_t until = e->clock ? INT64_MAX : next;
+    if (e->clock && weft__clock_read(e->clock) >= next)
+        return;
+    weft__futex_wait(weft__futex_half(&c->mailbox.head), weft__mailbox_sleep_value(), until);
+}
+
+static void round_once(weft__coordinator *c)
+{
+    weft_executor *e = c->executor;
+    handle_messages(c);
+    int64_t now = weft__executor_now(e);
+    expire_timers(c, now);
+    if (c->ticks)
+        weft__clock_answer(c);
+    if (run_callback(c) || !weft__mailbox_empty(&c->mailbox))
+        return;
+    if (weft__phase(e) != WEFT__OPEN && weft__shutdown_step(e))
+        return;
+    int64_t next = weft__wheel_next(&c->wheel);
+    if (next > now)
+        sleep_until(c, next);
+}
+
+static void *coordinator_main(void *argument)
+{
+    weft__coordinator *c = argument;
+    weft__self.coordinator = c;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    weft__thread_register();
+    while (!c->closed)
+        round_once(c);
+    weft__heap_detach(&c->port.heap);
+    weft__self.coordinator = NULL;
+    atomic_fetch_sub_explicit(&weft__threads_live, 1, memory_order_relaxed);
+    return NULL;
+}
+
+int weft__coordinator_start(weft_executor *e)
+{
+    weft__coordinator *c = &e->coordinator;
+    c->executor = e;
+    atomic_init(&c->news.ops, &news_ops);
+    weft__mailbox_init(&c->mailbox);
+    weft__wheel_init(&c->wheel, weft__executor_now(e));
+    weft__port_embed(&c->port, e);
+    char name[24] = "coord";
+    size_t n = 0;
+    for (; e->name[n] && n < sizeof name - sizeof "-timer"; n++)
+        name[n] = e->name[n];
+    for (const char *s = "-timer"; *s; s++)
+        name[n++] = *s;
+    name[n] = '\0';
+    int result = weft__thread_start(&c->id, e->stack_size, name, coordinator_main, c);
+    if (result)
+        return result;
+    atomic_fetch_add_explicit(&weft__threads_live, 1, memory_order_relaxed);
+    weft__clock_join(e->clock, c);
+    return 0;
+}
+
+void weft__coordinator_join(weft_executor *e)
+{
+    weft__clock_leave(e->clock, &e->coordinator);
+    pthread_join(e->coordinator.id, NULL);
+}

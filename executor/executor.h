@@ -1,0 +1,187 @@
+/* executor.h: the structures of a running executor, and who may touch them.
+ *
+ * An executor is a set of threads (workers, and spares that stand in for workers blocked in a wait), the outside queue
+ * that they share, one coordinator that owns time, and the slab that its futures live in. What a job or a future is, this
+ * half of the library does not know: it moves weft__links and calls their operations (link.h).
+ *
+ * Lifetime. weft_executor_destroy joins every thread, but the structure itself stays as long as an object of its slab
+ * lives: a future that outlives its executor can still look at it and learn that it is gone. `references` counts the
+ * creator, the slab (while it has chunks) and short-lived pins; who drops the last one frees.
+ *
+ * Locks. `roster` guards the census of threads (reserve, surplus, blocked) and is taken only when a worker blocks in a
+ * wait, resumes, retires or starts; `ports_lock` guards the list of ports. No user code runs under either. */
+#ifndef WEFT__EXECUTOR_H
+#define WEFT__EXECUTOR_H
+
+#include "coordinator.h"
+#include "deque.h"
+#include "idle.h"
+#include "inject.h"
+#include "link.h"
+#include "memory.h"
+#include "platform.h"
+#include "slab.h"
+#include "thread.h"
+
+#include <weft/executor.h>
+#include <weft/future.h>
+
+#include <pthread.h>
+
+/* The test build makes rare things common. */
+#ifdef WEFT_TINY
+enum {
+    WEFT__READY_CAPACITY = 4,
+    WEFT__INBOX_CAPACITY = 4,
+    WEFT__FORK_CAPACITY = 8,
+    WEFT__BATCH = 2,
+    WEFT__FAIR_TICK = 3
+};
+#else
+enum {
+    WEFT__READY_CAPACITY = 1024,
+    WEFT__INBOX_CAPACITY = 64,
+    WEFT__FORK_CAPACITY = 4096,
+    WEFT__BATCH = 32,
+    WEFT__FAIR_TICK = 61
+};
+#endif
+
+enum {
+    WEFT__MAX_WORKERS = 1024,
+    WEFT__DEFAULT_SPARES = 256,
+    WEFT__MAX_SPARES = 4096,
+    WEFT__MEASURE = 64,        /* one job in so many has its time in the queue taken */
+    WEFT__INLINE_DEPTH = 4096, /* waits that run what they await, nested on one stack */
+};
+
+/* Where an executor stands. Written under nothing, by compare-and-swap upwards only; read by every submit. */
+enum weft__phase {
+    WEFT__OPEN,
+    WEFT__CLOSING, /* shutdown has begun: outside submits are refused */
+    WEFT__QUIET,   /* nothing runs and nothing ever will; the mailbox is closed */
+    WEFT__GONE,    /* destroyed: the threads are joined */
+};
+
+/* What the half of the library that knows futures does for the executor (futures/tenant.c). */
+typedef struct weft__tenant {
+    /* On the coordinator when shutdown begins or grows stronger: cancels what will not be drained. */
+    void (*shut)(struct weft_executor *executor, weft_shutdown_mode mode);
+    /* On the coordinator when no job runs or waits any more: cancels what no job can resolve. True: found something. */
+    bool (*sweep)(struct weft_executor *executor);
+    /* On a thread that a job has ended (pthread_exit): settles the jobs that were on its stack, innermost first. Returns
+     * how many of them came out of a queue. */
+    unsigned (*abandon)(weft_future *job);
+} weft__tenant;
+
+extern const weft__tenant weft__futures_tenant;
+
+struct weft_executor {
+    /* Read by every submit, written at most a few times. */
+    alignas(WEFT__PAIR) uint64_t id; /* never used twice in a process; constant */
+    _Atomic(uint32_t) phase;         /* enum weft__phase */
+    _Atomic(uint32_t) mode;          /* weft_shutdown_mode in force; meaningful from WEFT__CLOSING on */
+    _Atomic(int32_t) broken;         /* not 0: worker_start failed; -ENOTRECOVERABLE from then on */
+    _Atomic(uint32_t) stopping;      /* quiet: the threads are to end */
+    _Atomic(uint32_t) cancel_epoch;  /* grows with each request to a running job; weft_cancelled() compares it */
+    _Atomic(uint32_t) surplus;       /* threads to retire; written under roster, read by each worker's loop */
+    _Atomic(uint32_t) thread_count;  /* entries of threads[]; written under roster, grows only */
+    unsigned workers;                /* constant, as all below */
+    unsigned max_spares;
+    bool may_spin; /* no CPU quota, and not more workers than CPUs */
+    size_t stack_size;
+    const weft__tenant *tenant;
+    char name[16];
+    int (*worker_start)(unsigned worker, void *data);
+    void (*worker_stop)(unsigned worker, void *data);
+    void (*unobserved_error)(const char *name, int error, void *data);
+    void *data;
+    weft_clock *clock;
+    struct weft__thread **threads; /* room for workers + max_spares; entry written before thread_count grows */
+    size_t max_pending;
+    alignas(WEFT__PAIR) _Atomic(size_t) pending; /* outside jobs accepted and not started, kept if max_pending is set */
+
+    weft__idle idle;
+    weft__inject inject[3]; /* by weft_priority: normal, high, low */
+    weft__coordinator coordinator;
+    weft__slab slab;
+
+    /* Under roster. */
+    alignas(WEFT__PAIR) pthread_mutex_t roster;
+    struct weft__thread *reserve; /* parked threads that stand in for nobody */
+    struct weft__thread *blocked; /* threads blocked in a wait (also counted, for a look without the lock) */
+    _Atomic(uint32_t) blocked_count;
+    unsigned starting; /* threads whose worker_start has not returned yet */
+
+    /* Under ports_lock (process-wide, thread.c). */
+    weft__port *ports;
+
+    _Atomic(uint32_t) references;
+    _Atomic(uint32_t) staying;     /* threads and coordinator that have not had their last word */
+    _Atomic(uint32_t) quiet;       /* futex: 1 once WEFT__QUIET and none stays */
+    _Atomic(uint64_t) unobserved;  /* failed outcomes that nobody read */
+    _Atomic(uint64_t) refused;     /* submits */
+    weft__counts stray;            /* counted by threads without a port, with read-modify-writes */
+    _Atomic(size_t) large_futures; /* live futures that are too large for the slab; listed below */
+    void *large;                   /* their list; large_lock */
+    pthread_mutex_t large_lock;
+    struct weft_executor *next_executor; /* in the process's list, under its lock */
+    struct weft_executor *previous_executor;
+};
+
+static inline uint32_t weft__phase(const weft_executor *e)
+{
+    return atomic_load_explicit(&e->phase, memory_order_acquire);
+}
+
+/* ns on the clock that governs this executor's deadlines. */
+int64_t weft__executor_now(const weft_executor *e);
+
+/* Keeps the structure (not the threads) in being. */
+void weft__executor_pin(weft_executor *e);
+void weft__executor_unpin(weft_executor *e);
+
+/* The default executor as weft_executor_default returns it, or `e`; NULL with errno set. */
+weft_executor *weft__executor_or_default(weft_executor *e);
+
+/* Calls visit for every executor of the process whose structure still stands, pinned, under no lock. */
+void weft__executors_each(void (*visit)(weft_executor *e, void *data), void *data);
+
+/* How a job reaches a worker. All count the job as submitted first, so that shutdown sees it. */
+bool weft__enqueue_outside(weft_executor *e, unsigned priority, weft__link *first, weft__link *last, size_t n);
+void weft__enqueue_own(weft_executor *e, unsigned priority, weft__link *link);
+
+/* A worker puts back what it took out of its deque by mistake. */
+void weft__enqueue_again(struct weft__thread *thread, weft__link *link);
+
+/* worker.c */
+void weft__run(struct weft__thread *thread, weft__link *link);
+weft__link *weft__work_find(struct weft__thread *thread);
+bool weft__work_visible(weft_executor *e);
+weft__link *weft__work_take_any(weft_executor *e); /* as a thief, from any thread; NULL: nothing to be had */
+void *weft__worker_main(void *thread);
+
+/* block.c: see there. */
+int weft__thread_spawn(weft_executor *e);
+int weft__block_begin(struct weft__thread *thread);
+void weft__block_end(struct weft__thread *thread);
+void weft__blocked_wake_all(weft_executor *e);
+bool weft__retire(struct weft__thread *thread);
+
+/* shutdown.c: on the coordinator, whenever it has nothing else to do while closing. True: there may be more to do. */
+bool weft__shutdown_step(weft_executor *e);
+void weft__shutdown_begin(weft_executor *e, weft_shutdown_mode mode);
+void weft__shutdown_left(weft_executor *e); /* a thread of e is about to end */
+bool weft__shutdown_wait(weft_executor *e, int64_t timeout);
+
+/* stats.c: counts for an executor from any thread, whether or not it has a port there. `offset` of weft__counts. */
+void weft__count_for(weft_executor *e, size_t offset, uint64_t by);
+
+/* Zeroed memory on a pair of cache lines of its own; NULL: none. */
+void *weft__zeroed_alloc(size_t size);
+void weft__zeroed_free(void *memory, size_t size);
+
+/* Is the caller one of e's own threads: a worker, a spare, the coordinator? */
+bool weft__own_thread(const weft_executor *e);
+
+#endif

@@ -1,0 +1,27 @@
+/* memory.h: where weft's memory comes from, and how much of it is out.
+ *
+ * Blocks that are large, odd or rare (queues' rings, thread structures, argument copies) come from one pair of functions
+ * that a program may replace; objects come from slabs (slab.h), whose pages are mapped here so that they are counted. */
+#ifndef WEFT__MEMORY_H
+#define WEFT__MEMORY_H
+
+#include "atomics.h"
+
+/* True from weft_set_allocator with a user's functions until they are taken back. Written by weft_set_allocator alone,
+ * which the contract puts before every other call; so it is plain. */
+extern bool weft__memory_custom;
+
+/* Any thread. The content is undefined, the alignment that of malloc. NULL: no memory. */
+void *weft__memory_alloc(size_t size);
+
+/* Any thread. `size` is the one given to alloc. NULL is allowed. */
+void weft__memory_free(void *memory, size_t size);
+
+/* weft__pages_map and weft__pages_unmap of platform.h, counted. */
+void *weft__memory_map(size_t size, size_t alignment, bool huge);
+void weft__memory_unmap(void *pages, size_t size);
+
+/* Bytes taken by the four functions above and not given back. */
+size_t weft__memory_bytes(void);
+
+#endif

@@ -1,0 +1,268 @@
+/* worker.c: the loop of a worker.
+ *
+ * Order of looking for work, and why:
+ *   1. high-priority jobs from outside;
+ *   2. its own ready deque, newest first: what a job has just submitted is warm in the cache, and fork-join stays deep
+ *      before it gets wide;
+ *   3. its own inbox, oldest first: the rest of the last batch from outside, so that with one worker jobs from outside
+ *      start in the order of their submission;
+ *   4. the outside queue, up to WEFT__BATCH at a time: the first is run, the others go to the inbox, where they can be
+ *      stolen;
+ *   5. other threads' deques, oldest first, from a random victim on;
+ *   6. low-priority jobs.
+ * Fairness: after WEFT__FAIR_TICK jobs in a row from its own ready deque a worker takes one from the inbox or from
+ * outside, so that jobs that keep submitting jobs cannot keep strangers waiting for ever.
+ *
+ * Everything that can be run can be stolen, or is being run by its holder (a worker has no private slot). */
+#include "executor.h"
+
+#include <errno.h>
+
+enum { NORMAL, HIGH, LOW }; /* weft_priority */
+
+static unsigned random_next(weft__thread *t)
+{
+    t->random ^= t->random << 13;
+    t->random ^= t->random >> 17;
+    t->random ^= t->random << 5;
+    return t->random;
+}
+
+static weft__link *take_oldest(weft__deque *d)
+{
+    void *x;
+    do
+        x = weft__deque_steal(d);
+    while (x == WEFT__STEAL_RETRY);
+    return x;
+}
+
+/* Takes from one of the outside queues; what is more than one goes to the inbox. */
+static weft__link *take_outside(weft__thread *t, unsigned priority, unsigned most)
+{
+    weft_executor *e = t->executor;
+    weft__link *batch[WEFT__BATCH];
+    bool more = false;
+    unsigned room = WEFT__INBOX_CAPACITY - (unsigned)weft__deque_size(&t->inbox); /* thieves can only add to it */
+    unsigned n = weft__inject_take(&e->inject[priority], t->port.hint, batch, most <= room ? most : room + 1, &more);
+    for (unsigned i = 1; i < n; i++)
+        weft__deque_push(&t->inbox, batch[i]);
+    if (n > 1 || more)
+        weft__notify(e);
+    return n ? batch[0] : NULL;
+}
+
+static weft__link *steal_from(weft__thread *victim)
+{
+    weft__link *link = take_oldest(&victim->ready);
+    return link ? link : take_oldest(&victim->inbox);
+}
+
+static weft__link *steal(weft__thread *t)
+{
+    weft_executor *e = t->executor;
+    unsigned n = atomic_load_explicit(&e->thread_count, memory_order_acquire);
+    unsigned first = random_next(t) % n;
+    for (unsigned i = 0; i < n; i++) {
+        weft__thread *victim = e->threads[(first + i) % n];
+        weft__link *link = victim == t ? NULL : steal_from(victim);
+        if (link) {
+            weft__count(&t->port.counts.stolen, 1);
+            return link;
+        }
+    }
+    return NULL;
+}
+
+/* The inboxes of threads that are blocked in a wait hold older jobs than the outside queue. */
+static weft__link *take_left_behind(weft__thread *t)
+{
+    weft_executor *e = t->executor;
+    if (atomic_load_explicit(&e->blocked_count, memory_order_relaxed) == 0)
+        return NULL;
+    unsigned n = atomic_load_explicit(&e->thread_count, memory_order_acquire);
+    for (unsigned i = 0; i < n; i++) {
+        weft__link *link = e->threads[i] == t ? NULL : take_oldest(&e->threads[i]->inbox);
+        if (link)
+            return link;
+    }
+    return NULL;
+}
+
+static weft__link *take_fairly(weft__thread *t)
+{
+    t->tick = 0;
+    weft__link *link = take_oldest(&t->inbox);
+    return link ? link : take_outside(t, NORMAL, 1);
+}
+
+static weft__link *take_own(weft__thread *t)
+{
+    weft__link *link = NULL;
+    if (t->tick >= WEFT__FAIR_TICK && (link = take_fairly(t)))
+        return link;
+    bool raised = false;
+    link = weft__deque_pop(&t->ready, &raised);
+    if (link) {
+        t->tick++;
+        return link;
+    }
+    t->tick = 0;
+    return take_oldest(&t->inbox);
+}
+
+static weft__link *look_once(weft__thread *t)
+{
+    weft_executor *e = t->executor;
+    weft__link *link = NULL;
+    if (weft__inject_visible(&e->inject[HIGH]) && (link = take_outside(t, HIGH, 1)))
+        return link;
+    if ((link = take_own(t)) || (link = take_left_behind(t)) || (link = take_outside(t, NORMAL, WEFT__BATCH)))
+        return link;
+    return NULL;
+}
+
+/* Rounds of looking everywhere, with growing pauses. How many adapts: twice as many after a round that was not the first
+ * found work, half as many after none did; one round where spinning takes the CPU from those who have work. */
+static weft__link *search(weft__thread *t)
+{
+    enum { MOST_ROUNDS = 64 };
+    unsigned rounds = t->executor->may_spin ? t->spin : 1;
+    for (unsigned i = 0; i < rounds; i++) {
+        weft__link *link = look_once(t);
+        if (link || (link = steal(t)) || (link = take_outside(t, LOW, 1))) {
+            if (i > 0 && t->spin < MOST_ROUNDS)
+                t->spin *= 2;
+            return link;
+        }
+        for (unsigned k = 0; rounds > 1 && k < 8 + i; k++)
+            weft__pause();
+    }
+    if (t->spin > 1)
+        t->spin /= 2;
+    return NULL;
+}
+
+bool weft__work_visible(weft_executor *e)
+{
+    for (unsigned p = 0; p < 3; p++)
+        if (weft__inject_visible(&e->inject[p]))
+            return true;
+    unsigned n = atomic_load_explicit(&e->thread_count, memory_order_seq_cst);
+    for (unsigned i = 0; i < n; i++)
+        if (weft__deque_visible(&e->threads[i]->ready) || weft__deque_visible(&e->threads[i]->inbox))
+            return true;
+    return false;
+}
+
+weft__link *weft__work_take_any(weft_executor *e)
+{
+    weft__link *link = NULL;
+    bool more = false;
+    for (unsigned p = 0; p < 3; p++)
+        if (weft__inject_take(&e->inject[p], 0, &link, 1, &more))
+            break;
+    if (more)
+        weft__notify(e); /* a worker that found the queue being served may have gone to sleep */
+    if (link)
+        return link;
+    unsigned n = atomic_load_explicit(&e->thread_count, memory_order_acquire);
+    for (unsigned i = 0; i < n; i++)
+        if ((link = steal_from(e->threads[i])))
+            return link;
+    return NULL;
+}
+
+/* Work was seen again and again but could not be had: whoever is putting it in, or is taking it out, is off its CPU. It
+ * may need this one. */
+static void give_way(weft__thread *t)
+{
+    enum { PATIENCE = 64, NAP_NS = 100000 };
+    if (++t->misses < PATIENCE)
+        return;
+    t->misses = 0;
+    weft__bell_wait(t, weft__bell_read(t), weft__now() + NAP_NS);
+}
+
+weft__link *weft__work_find(weft__thread *t)
+{
+    weft_executor *e = t->executor;
+    t->misses = 0;
+    for (;;) {
+        if (atomic_load_explicit(&e->stopping, memory_order_acquire))
+            return NULL;
+        if (atomic_load_explicit(&e->surplus, memory_order_relaxed) && weft__retire(t))
+            continue;
+        weft__link *link = look_once(t);
+        if (!link && (t->searching || weft__search_begin(t)))
+            link = search(t);
+        if (link) {
+            if (t->searching)
+                weft__search_end(t);
+            return link;
+        }
+        if (weft__sleep_idle(t))
+            t->misses = 0;
+        else
+            give_way(t);
+    }
+}
+
+void weft__run(weft__thread *t, weft__link *link)
+{
+    atomic_store_explicit(&t->running, 1, memory_order_relaxed);
+    weft__link_ops(link)->run(link, t);
+    atomic_store_explicit(&t->running, 0, memory_order_relaxed);
+    weft__count(&t->port.counts.finished, 1);
+}
+
+static void find_stack(weft__thread *t)
+{
+    pthread_attr_t attributes;
+    void *base = NULL;
+    size_t size = 0;
+    t->stack_low = NULL;
+    if (pthread_getattr_np(pthread_self(), &attributes))
+        return;
+    if (!pthread_attr_getstack(&attributes, &base, &size))
+        t->stack_low = (char *)base + size / 4;
+    pthread_attr_destroy(&attributes);
+}
+
+static void worker_begin(weft__thread *t)
+{
+    weft_executor *e = t->executor;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    weft__self.thread = t;
+    t->parked_at = weft__now();
+    find_stack(t);
+    weft__thread_register();
+    if (e->worker_start && e->worker_start(t->index, e->data))
+        atomic_store_explicit(&e->broken, -ENOTRECOVERABLE, memory_order_release);
+    else
+        atomic_store_explicit(&t->started, true, memory_order_release);
+}
+
+static void worker_end(weft__thread *t)
+{
+    weft_executor *e = t->executor;
+    if (e->worker_stop && atomic_load_explicit(&t->started, memory_order_relaxed))
+        e->worker_stop(t->index, e->data);
+    weft__heap_detach(&t->port.heap);
+    weft__self.thread = NULL;
+    atomic_fetch_sub_explicit(&weft__threads_live, 1, memory_order_relaxed);
+    weft__shutdown_left(e);
+}
+
+void *weft__worker_main(void *argument)
+{
+    weft__thread *t = argument;
+    /* Who started this thread holds the roster until it can be found by the others. */
+    pthread_mutex_lock(&t->executor->roster);
+    pthread_mutex_unlock(&t->executor->roster);
+    worker_begin(t);
+    for (weft__link *link; (link = weft__work_find(t));)
+        weft__run(t, link);
+    worker_end(t);
+    return NULL;
+}

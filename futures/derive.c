@@ -1,0 +1,145 @@
+/* derive.c: what futures have in common that depend on others or on time.
+ *
+ * weft__poke is how they reach the coordinator: a set of things to do is kept in the future itself, and the future is
+ * its own message. Who adds to an empty set posts it; the coordinator takes the whole set. So a timer that is armed and
+ * disarmed again before the coordinator looked costs it nothing, and there is no second message to allocate. */
+#include "future.h"
+
+#include <errno.h>
+
+/* A job's fn takes the place of todo and its options that of holds; one with a timer has more room, and the mailbox
+ * holds an ordinary reference to it. */
+static bool is_job(const weft_future *f)
+{
+    return weft__ops_of(f)->kind == WEFT__JOB;
+}
+
+static _Atomic(uint32_t) *weft__todo(weft_future *f)
+{
+    return is_job(f) ? &((weft__timed *)(void *)f)->todo : &f->todo;
+}
+
+static _Atomic(bool) *weft__timer_flag(weft_future *f)
+{
+    return &((weft__timed *)(void *)f)->armed;
+}
+
+static void mailbox_hold(weft_future *f)
+{
+    if (is_job(f))
+        weft_future_retain(f);
+    else
+        weft__hold(f);
+}
+
+void weft__poke_done(weft_future *f)
+{
+    if (is_job(f))
+        weft__unref(f);
+    else
+        weft__let_go(f);
+}
+
+bool weft__poke(weft_future *f, uint32_t what, int64_t deadline)
+{
+    /* acq_rel: what the poker wrote is seen by the coordinator, whose exchange is the partner. */
+    if (atomic_fetch_or_explicit(weft__todo(f), what, memory_order_acq_rel))
+        return true;
+    mailbox_hold(f);
+    if (weft__coordinator_post(&f->executor->coordinator, &f->link, deadline))
+        return true;
+    weft__poke_done(f);
+    return false;
+}
+
+uint32_t weft__poked(weft_future *f)
+{
+    return atomic_exchange_explicit(weft__todo(f), 0, memory_order_acq_rel);
+}
+
+/* ---- timers ---- */
+
+void weft__timed_handle(weft__link *link, weft__coordinator *c)
+{
+    weft_future *f = weft__link_future(link);
+    weft__timer *timer = weft__link_timer(link);
+    uint32_t todo = weft__poked(f);
+    /* Not if it was dropped already: the message that said so may have come first. */
+    if (todo & WEFT__ARM && atomic_load_explicit(weft__timer_flag(f), memory_order_acquire)) {
+        weft__wheel_insert(&c->wheel, timer); /* the mailbox's hold becomes the wheel's */
+        return;
+    }
+    if (todo & WEFT__DISARM && weft__timer_armed(timer)) {
+        weft__wheel_remove(&c->wheel, timer);
+        weft__poke_done(f);
+    }
+    weft__poke_done(f);
+}
+
+bool weft__timed_arm(weft_future *f, int64_t delay)
+{
+    weft__timer *timer = weft__link_timer(&f->link);
+    weft__timer_init(timer);
+    timer->deadline = weft__deadline(weft__executor_now(f->executor), delay);
+    bool timed = timer->deadline != WEFT_FOREVER;
+    atomic_store_explicit(weft__timer_flag(f), timed, memory_order_relaxed);
+    if (timed)
+        weft__count_for(f->executor, offsetof(weft__counts, timers_armed), 1);
+    return timed;
+}
+
+bool weft__timed_fired(weft_future *f, weft__coordinator *c)
+{
+    if (!atomic_exchange_explicit(weft__timer_flag(f), false, memory_order_acq_rel))
+        return false;
+    weft__count(&c->port.counts.timers_fired, 1);
+    return true;
+}
+
+void weft__timed_drop(weft_future *f)
+{
+    _Atomic(bool) *flag = weft__timer_flag(f);
+    if (!atomic_load_explicit(flag, memory_order_relaxed) ||
+        !atomic_exchange_explicit(flag, false, memory_order_acq_rel))
+        return;
+    weft__count_for(f->executor, offsetof(weft__counts, timers_dropped), 1);
+    weft__poke(f, WEFT__DISARM, WEFT_FOREVER);
+}
+
+bool weft__settle_cancelled(weft_future *f, weft_cancel_reason reason)
+{
+    if (!weft__claim(f, WEFT__CLAIMED, weft__reason_bits(reason)))
+        return false;
+    weft__settle(f, WEFT_CANCELLED, 0);
+    return true;
+}
+
+void weft__mirror(weft_future *f, weft_future *input)
+{
+    uint64_t word = weft__word(input);
+    unsigned state = weft__state(word);
+    switch (state) {
+    case WEFT_SUCCEEDED:
+        f->value = input->value;
+        if (word & WEFT__TAKEN) {
+            f->value = NULL;
+            f->error = -ENODATA;
+            state = WEFT_FAILED;
+        }
+        break;
+    case WEFT_FAILED:
+        f->error = input->error;
+        weft__observe(input);
+        break;
+    default:
+        if (!(weft__word(f) & WEFT__CANCEL))
+            atomic_fetch_or_explicit(&f->word, word & (WEFT__CANCEL | WEFT__REASON), memory_order_relaxed);
+        break;
+    }
+    weft__settle(f, state, 0);
+}
+
+bool weft__refused_phase(weft_executor *e)
+{
+    return weft__phase(e) >= WEFT__QUIET;
+}

@@ -1,0 +1,258 @@
+/* future.c: a future's memory, references and queries. */
+#include "future.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+void weft__future_init(weft_future *f, weft_executor *e, const weft__future_ops *ops)
+{
+    atomic_store_explicit(&f->link.ops, &ops->link, memory_order_relaxed);
+    f->executor = e;
+    atomic_init(&f->todo, 0);
+    f->error = 0;
+    f->value = NULL;
+    f->waiters = NULL;
+    f->options = NULL;
+    atomic_store_explicit(&f->holds, 1, memory_order_relaxed);
+}
+
+/* The word last: from here on shutdown's walk may find the future. seq_cst, with the look at the phase that follows in
+ * the calls that make futures only the walk would ever resolve: either they see the shutdown or the walk sees them. */
+void weft__future_publish(weft_future *f, unsigned references, uint64_t bits)
+{
+    atomic_store_explicit(&f->word, references * WEFT__REF | bits, memory_order_seq_cst);
+}
+
+weft_future *weft__future_new(weft_executor *e, const weft__future_ops *ops)
+{
+    weft__port *port = weft__port_get(e);
+    weft_future *f = port ? weft__slab_alloc(&port->heap, ops->memory) : NULL;
+    if (!f) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    weft__future_init(f, e, ops);
+    return f;
+}
+
+void weft__report_unobserved(weft_executor *e, const char *name, int error)
+{
+    atomic_fetch_add_explicit(&e->unobserved, 1, memory_order_relaxed);
+    /* A hook belongs to a program that still has the executor; afterwards there is only the count. */
+    if (weft__phase(e) == WEFT__GONE)
+        return;
+    if (e->unobserved_error)
+        e->unobserved_error(name, error, e->data);
+    else if (getenv("WEFT_DEBUG"))
+        fprintf(stderr, "weft: %s failed with %d and nobody looked\n", name ? name : "a job", error);
+}
+
+const char *weft__name(weft_future *f)
+{
+    for (;;) {
+        const weft__future_ops *ops = weft__ops_of(f);
+        if (ops->kind == WEFT__JOB)
+            return f->options ? f->options->name : NULL;
+        weft_future *input = ops->kind == WEFT__GATHER ? weft__gather_failed_input(f)
+                             : ops->input              ? ops->input(f)
+                                                       : NULL;
+        if (!input)
+            return NULL;
+        f = input;
+    }
+}
+
+static void dispose(weft_future *f)
+{
+    weft_executor *e = f->executor;
+    const weft__future_ops *ops = weft__ops_of(f);
+    uint64_t word = atomic_load_explicit(&f->word, memory_order_relaxed);
+    atomic_store_explicit(&f->word, 0, memory_order_relaxed);
+    ops->dispose(f, word);
+    if (ops->memory == WEFT__SLAB_CLASSES)
+        return; /* it has freed itself: larger than any class */
+    weft__port *port = weft__port_find(e);
+    weft__slab_free(port ? &port->heap : NULL, f);
+}
+
+static bool is_held(const weft_future *f)
+{
+    weft__kind kind = weft__ops_of(f)->kind;
+    return kind != WEFT__JOB && kind != WEFT__PROMISE;
+}
+
+void weft__hold(weft_future *f)
+{
+    atomic_fetch_add_explicit(&f->holds, 1, memory_order_relaxed);
+}
+
+/* Disposing of a derived future drops its inputs, which may be derived futures again: in a loop, not by recursion. The
+ * link is free by now to chain them. */
+void weft__let_go(weft_future *f)
+{
+    weft__self_t *self = &weft__self;
+    if (atomic_fetch_sub_explicit(&f->holds, 1, memory_order_acq_rel) != 1)
+        return;
+    atomic_store_explicit(&f->link.next, self->disposals, memory_order_relaxed);
+    self->disposals = &f->link;
+    if (self->disposing)
+        return;
+    self->disposing = true;
+    for (weft__link *link; (link = self->disposals);) {
+        self->disposals = atomic_load_explicit(&link->next, memory_order_relaxed);
+        dispose(weft__link_future(link));
+    }
+    self->disposing = false;
+}
+
+void weft__future_reap(weft_future *f, uint64_t word)
+{
+    if (weft__state(word) == WEFT_FAILED && !(word & WEFT__OBSERVED))
+        weft__report_unobserved(f->executor, weft__name(f), f->error);
+    if (!is_held(f)) {
+        dispose(f);
+        return;
+    }
+    if (!weft__done(word) && weft__ops_of(f)->abandon)
+        weft__ops_of(f)->abandon(f);
+    weft__let_go(f);
+}
+
+void weft__unref(weft_future *f)
+{
+    uint64_t word = weft__word(f);
+    /* The only holder of a done future can be raced by nobody: shutdown's walk leaves done futures alone. */
+    if (weft__refs(word) != 1 || !weft__done(word)) {
+        /* acq_rel: whoever frees comes after everybody's last use. */
+        word = atomic_fetch_sub_explicit(&f->word, WEFT__REF, memory_order_acq_rel);
+        if (weft__refs(word) != 1)
+            return;
+    }
+    weft__future_reap(f, word);
+}
+
+weft_future *weft_future_retain(weft_future *f)
+{
+    if (f)
+        atomic_fetch_add_explicit(&f->word, WEFT__REF, memory_order_relaxed);
+    return f;
+}
+
+void weft_future_release(weft_future *f)
+{
+    if (f)
+        weft__unref(f);
+}
+
+int weft__lend(weft_future *f, bool duty)
+{
+    uint64_t word = atomic_load_explicit(&f->word, memory_order_relaxed);
+    do {
+        if ((word & WEFT__LENT_MASK) == WEFT__LENT_MASK || (word & WEFT__REF_MASK) == WEFT__REF_MASK)
+            return -EOVERFLOW;
+        /* Acquire: the caller may find it done and read its outcome. */
+    } while (!atomic_compare_exchange_weak_explicit(&f->word, &word,
+                                                    (word + WEFT__REF + WEFT__LENT) | (duty ? WEFT__OBSERVED : 0),
+                                                    memory_order_acq_rel, memory_order_relaxed));
+    return 0;
+}
+
+void weft__unlend(weft_future *f)
+{
+    atomic_fetch_sub_explicit(&f->word, WEFT__LENT, memory_order_release);
+    weft__unref(f);
+}
+
+bool weft__try_ref_undone(weft_future *f)
+{
+    uint64_t word = weft__word(f);
+    while (weft__refs(word) > 0 && !weft__done(word)) {
+        if (atomic_compare_exchange_weak_explicit(&f->word, &word, word + WEFT__REF, memory_order_acq_rel,
+                                                  memory_order_acquire))
+            return true;
+    }
+    return false;
+}
+
+void weft__observe(weft_future *f)
+{
+    if (!(atomic_load_explicit(&f->word, memory_order_relaxed) & WEFT__OBSERVED))
+        atomic_fetch_or_explicit(&f->word, WEFT__OBSERVED, memory_order_relaxed);
+}
+
+int weft__no_future(void)
+{
+    return errno > 0 ? -errno : -EINVAL;
+}
+
+weft_state weft_future_state(const weft_future *f)
+{
+    if (!f)
+        return WEFT_FAILED;
+    unsigned state = weft__state(weft__word(f));
+    return state == WEFT__CLAIMED ? WEFT_PENDING : (weft_state)state;
+}
+
+bool weft_future_done(const weft_future *f)
+{
+    return !f || weft__done(weft__word(f));
+}
+
+bool weft_future_cancelled(const weft_future *f)
+{
+    return f && weft__state(weft__word(f)) == WEFT_CANCELLED;
+}
+
+size_t weft__index_of(weft_future *f)
+{
+    for (;;) {
+        const weft__future_ops *ops = weft__ops_of(f);
+        if (ops->kind == WEFT__GATHER)
+            return weft__gather_index(f);
+        weft_future *input = ops->input ? ops->input(f) : NULL;
+        if (!input)
+            return 0;
+        f = input;
+    }
+}
+
+int weft__outcome_code(weft_future *f, uint64_t word)
+{
+    switch (weft__state(word)) {
+    case WEFT_SUCCEEDED:
+        return 0;
+    case WEFT_CANCELLED:
+        return -ECANCELED;
+    case WEFT_TIMED_OUT:
+        return -ETIMEDOUT;
+    default:
+        return f->error;
+    }
+}
+
+void weft__outcome_read(weft_future *f, uint64_t word, weft_outcome *outcome)
+{
+    *outcome = (weft_outcome){.state = (weft_state)weft__state(word), .error = weft__outcome_code(f, word)};
+    if (outcome->state == WEFT_SUCCEEDED && !(word & WEFT__TAKEN))
+        outcome->value = f->value;
+    if (outcome->state == WEFT_CANCELLED || outcome->state == WEFT_TIMED_OUT)
+        outcome->reason = weft__reason(word);
+    if (outcome->state == WEFT_FAILED)
+        outcome->index = weft__index_of(f);
+}
+
+int weft_future_outcome(weft_future *f, weft_outcome *outcome)
+{
+    if (!f)
+        return weft__no_future();
+    if (!outcome)
+        return -EINVAL;
+    uint64_t word = weft__word(f);
+    if (!weft__done(word))
+        return -EINPROGRESS;
+    if (weft__state(word) == WEFT_FAILED)
+        weft__observe(f);
+    weft__outcome_read(f, word, outcome);
+    return 0;
+}

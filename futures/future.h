@@ -1,0 +1,286 @@
+/* future.h: the word of a future, and what its parts may do with it.
+ *
+ * A future is 64 bytes; a job is its own future. Its state, its flags and its references share one 64-bit word, so that
+ * every race about it is decided by one compare-and-swap, whoever makes it.
+ *
+ * The word                                                             who sets it, and when
+ *   bits 0-2    state: weft_state, or CLAIMED                          below
+ *   bits 3-5    reason of the cancel request (weft_cancel_reason)      with CANCEL; never changes afterwards
+ *   bit 6       CANCEL: somebody has asked it to stop                  any thread while not done
+ *   bit 7       LOCK: the waiter list is being changed                 any thread, for a few instructions
+ *   bit 8       LISTED: the waiter list is not empty                   under LOCK
+ *   bit 9       SLEEPER: a thread sleeps on this word                  any thread; cleared by who then wakes them all
+ *   bit 10      OBSERVED: its failure has been read or passed on       any holder
+ *   bit 11      TAKEN: its value was moved out                         any holder, once done
+ *   bits 12-14  verdict: the state it is about to get                  the settler, under LOCK, if there are callbacks
+ *   bits 15-38  lent: derived futures attached to it                   by who attaches and who disposes of them
+ *   bits 39-63  references
+ *
+ * Transitions of the state
+ *   PENDING -> RUNNING    a worker, or a waiter that runs the job inline, claims the job
+ *   PENDING -> CLAIMED    somebody is about to settle it without running it; outside this still reads as PENDING
+ *   RUNNING, CLAIMED -> done   by who made the claim, and by nobody else (or by the coordinator in its place, verdict set)
+ *   a done state never changes.
+ *
+ * References. Who holds a weft_future * holds a reference. A job is born with two: its submitter's and its queue entry's,
+ * which passes to who takes the entry out. What a derived or timer future is registered with (the list of an input, the
+ * wheel, the mailbox) holds it as well, but must not keep it registered when nobody wants it any more; so these are counted
+ * apart, in `holds`, together with one for all references. When the last reference goes the future leaves its inputs and
+ * timers; when the last hold goes its memory is given back. */
+#ifndef WEFT__FUTURE_H
+#define WEFT__FUTURE_H
+
+#include "executor.h"
+
+#include <weft/combine.h>
+#include <weft/future.h>
+
+typedef struct weft__waiter weft__waiter;
+typedef struct weft__options weft__options;
+
+enum { WEFT__CLAIMED = 6 }; /* beside enum weft_state */
+
+#define WEFT__STATE         UINT64_C(7)
+#define WEFT__REASON_SHIFT  3
+#define WEFT__REASON        (UINT64_C(7) << WEFT__REASON_SHIFT)
+#define WEFT__CANCEL        (UINT64_C(1) << 6)
+#define WEFT__LOCK          (UINT64_C(1) << 7)
+#define WEFT__LISTED        (UINT64_C(1) << 8)
+#define WEFT__SLEEPER       (UINT64_C(1) << 9)
+#define WEFT__OBSERVED      (UINT64_C(1) << 10)
+#define WEFT__TAKEN         (UINT64_C(1) << 11)
+#define WEFT__VERDICT_SHIFT 12
+#define WEFT__VERDICT       (UINT64_C(7) << WEFT__VERDICT_SHIFT)
+#define WEFT__LENT          (UINT64_C(1) << 15)
+#define WEFT__LENT_MASK     (UINT64_C(0xffffff) << 15)
+#define WEFT__REF           (UINT64_C(1) << 39)
+#define WEFT__REF_MASK      (~UINT64_C(0) << 39)
+
+typedef enum weft__kind {
+    WEFT__JOB,
+    WEFT__PROMISE,
+    WEFT__SLEEP,
+    WEFT__WAIT_FOR,
+    WEFT__SHIELD,
+    WEFT__GATHER
+} weft__kind;
+
+/* What a kind of future can do beyond what all can. NULL where there is nothing to do. */
+typedef struct weft__future_ops {
+    weft__ops link; /* must be first: link.ops points here */
+    weft__kind kind;
+    enum weft__slab_class memory;
+    /* Any thread. The exact answer, and whatever it entails for this future; *next: a future (with a reference) to cancel
+     * as well, with the reason given. */
+    weft_cancel_effect (*cancel)(weft_future *f, weft_cancel_reason reason, weft_future **next);
+    /* On a worker that waits without a time limit: runs jobs that f waits for, as far as that is possible. 0 or a code. */
+    int (*help)(weft_future *f, bool awaited);
+    /* The future that f mirrors or the one input it waits for; NULL: none. */
+    weft_future *(*input)(weft_future *f);
+    /* Leaves its inputs and timers: nobody wants it any more, or shutdown has CANCELLED it. NULL: it has none. */
+    void (*abandon)(weft_future *f);
+    /* Does a job that has not ended decide about it? */
+    bool (*rests_on_job)(weft_future *f);
+    /* The last reference is gone: releases what it holds (not its own memory). */
+    void (*dispose)(weft_future *f, uint64_t word);
+} weft__future_ops;
+
+struct weft_future {
+    _Atomic(uint64_t) word;
+    weft__link link;         /* the queue that it is in, or the mailbox; see link.h */
+    weft_executor *executor; /* constant; its structure outlives the future */
+    union {
+        weft_fn *fn;     /* of a job until it started */
+        uintptr_t outer; /* of a job while it runs: the job that it interrupted, with WEFT__RUN_*; its thread's */
+        struct {
+            _Atomic(uint32_t) todo; /* derived and timer futures: what the coordinator is to do; weft__poke */
+            int32_t error;          /* written by the settler before done */
+        };
+    };
+    void *value;           /* a job's argument until it ran; then the value. Written by the settler before done */
+    weft__waiter *waiters; /* under LOCK; see waiter.c */
+    union {
+        weft__options *options;     /* of a job; NULL: plain. Constant until disposal */
+        void (*free_value)(void *); /* of a promise */
+        _Atomic(uint32_t) holds;    /* of a derived or timer future: see below */
+    };
+};
+_Static_assert(sizeof(weft_future) == 64, "a job takes one cache line");
+
+/* A future with a timer: a sleep, a delayed job, the head of a wait_for. */
+typedef struct weft__timed {
+    weft_future base;
+    weft__timer timer;      /* the coordinator's; deadline: set before it is armed. WEFT_FOREVER: there is none */
+    _Atomic(uint32_t) todo; /* of a delayed job; of the others base.todo */
+    _Atomic(bool) armed;    /* neither fired nor dropped; whoever clears it counts the timer as one or the other */
+    /* wait_for.c: */
+    uint8_t flags;            /* WEFT_JOIN, WEFT_NO_CANCEL; constant */
+    _Atomic(bool) late;       /* JOIN: the deadline has passed; the coordinator */
+    _Atomic(bool) holds_loan; /* the input counts it as attached; whoever clears it gives the loan back */
+} weft__timed;
+_Static_assert(offsetof(weft__timed, timer) == offsetof(weft_future, link) + WEFT__TIMER_OFFSET, "see link.h");
+_Static_assert(sizeof(weft__timed) <= 96, "a sleep and a delayed job take 96 bytes");
+
+/* What weft_submit_with was told, and the copy that weft_submit_copy made. */
+struct weft__options {
+    const char *name;
+    void (*free_arg)(void *);
+    void (*free_value)(void *);
+    void *copy; /* weft's own copy of the argument, freed when the function has returned; or NULL */
+    size_t copy_size;
+    bool counted; /* in executor->pending */
+    weft_priority priority;
+    int64_t delay;        /* ns; not positive: none */
+    int64_t submitted_at; /* ns; 0: this job is not measured */
+};
+
+/* Notified once when a future is done, unless it was detached before. */
+struct weft__waiter {
+    weft__waiter *next, *previous; /* under the future's LOCK; previous NULL: not attached */
+    void (*notify)(weft__waiter *);
+};
+
+static inline const weft__future_ops *weft__ops_of(const weft_future *f)
+{
+    return (const weft__future_ops *)(const void *)weft__link_ops(&f->link);
+}
+
+static inline weft_future *weft__link_future(weft__link *link)
+{
+    return (weft_future *)(void *)((char *)link - offsetof(weft_future, link));
+}
+
+/* A job that waits may run another one on its stack; these hang together by `outer`, innermost first. It is kept in the
+ * futures and not on the stack, because a job that ends its thread leaves no stack behind. */
+enum { WEFT__RUN_TAKEN = 1, WEFT__RUN_AWAITED = 2, WEFT__RUN_FLAGS = 3 };
+
+static inline weft_future *weft__outer(const weft_future *job)
+{
+    return (weft_future *)(job->outer & ~(uintptr_t)WEFT__RUN_FLAGS);
+}
+
+static inline uint64_t weft__word(const weft_future *f)
+{
+    /* Acquire: who sees it done sees the outcome and what the job wrote. Partner: the settling compare-and-swap. */
+    return atomic_load_explicit(&f->word, memory_order_acquire);
+}
+
+static inline unsigned weft__state(uint64_t word)
+{
+    return (unsigned)(word & WEFT__STATE);
+}
+
+static inline bool weft__done(uint64_t word)
+{
+    return weft__state(word) - WEFT_SUCCEEDED <= WEFT_TIMED_OUT - WEFT_SUCCEEDED;
+}
+
+static inline weft_cancel_reason weft__reason(uint64_t word)
+{
+    return (weft_cancel_reason)((word & WEFT__REASON) >> WEFT__REASON_SHIFT);
+}
+
+static inline uint64_t weft__reason_bits(weft_cancel_reason reason)
+{
+    return WEFT__CANCEL | (uint64_t)reason << WEFT__REASON_SHIFT;
+}
+
+static inline unsigned weft__refs(uint64_t word)
+{
+    return (unsigned)(word >> 39);
+}
+
+/* future.c: birth, references, death. */
+weft_future *weft__future_new(weft_executor *e, const weft__future_ops *ops); /* NULL: errno ENOMEM */
+void weft__future_init(weft_future *f, weft_executor *e, const weft__future_ops *ops);
+void weft__future_publish(weft_future *f, unsigned references, uint64_t bits);
+void weft__unref(weft_future *f);
+void weft__hold(weft_future *f);
+void weft__let_go(weft_future *f);
+void weft__future_reap(weft_future *f, uint64_t word); /* who dropped the last reference */
+/* A reference and a loan for a derived future, which may take over the duty to report f's error. -EOVERFLOW: too many. */
+int weft__lend(weft_future *f, bool duty);
+void weft__unlend(weft_future *f);
+/* In shutdown's walk: a reference unless f is done or free memory. */
+bool weft__try_ref_undone(weft_future *f);
+void weft__observe(weft_future *f);
+int weft__no_future(void); /* what a call answers that was given NULL: the code of the call that failed before */
+const char *weft__name(weft_future *f);
+void weft__report_unobserved(weft_executor *e, const char *name, int error);
+
+/* settle.c: claims, the one transition to done, and who is told. */
+bool weft__claim(weft_future *f, unsigned state, uint64_t bits);
+void weft__settle(weft_future *f, unsigned state, unsigned drop);
+void weft__settle_verdict(weft_future *f);
+uint64_t weft__lock(weft_future *f);
+void weft__unlock(weft_future *f, uint64_t clear, uint64_t set);
+bool weft__attach(weft_future *f, weft__waiter *node);
+bool weft__detach(weft_future *f, weft__waiter *node);
+/* Sleeps until f's word is no longer `seen`; see settle.c. -ETIMEDOUT. */
+int weft__word_sleep(weft_future *f, uint64_t seen, int64_t deadline);
+void weft__wait_settled(weft_future *f);
+
+/* A gather attaches to its inputs without a node. WEFT__BUSY: another one is there, use a node. */
+struct weft__gather;
+enum weft__direct { WEFT__ATTACHED, WEFT__WAS_DONE, WEFT__TWICE, WEFT__BUSY };
+enum weft__direct weft__attach_direct(weft_future *f, struct weft__gather *g);
+bool weft__detach_direct(weft_future *f, struct weft__gather *g);
+void weft__gather_input_done(struct weft__gather *g, weft_future *input); /* gather.c */
+
+/* job.c */
+extern const weft__future_ops weft__job_ops, weft__delayed_ops;
+void weft__options_free(weft_executor *e, weft__options *o); /* NULL: nothing */
+bool weft__cancels_pending(const weft_executor *e);          /* shutdown in one of the cancelling modes */
+unsigned weft__job_abandon(weft_future *f);                  /* 1: it came out of a queue */
+bool weft__is_plain_job(const weft_future *f);
+bool weft__job_waits_for_time(weft_future *f); /* a delayed job whose time has not come */
+
+/* callback.c: called under LOCK, before done. */
+/* Marks the callback as posted and returns its link; the caller posts it with the others of the same future. */
+weft__link *weft__callback_posted(weft__waiter *node);
+void weft__callback_notify(weft__waiter *node); /* marks a node as a callback's; never called */
+
+/* cancel.c */
+weft_cancel_effect weft__cancel(weft_future *f, weft_cancel_reason reason);
+bool weft__job_cancelled(weft_future *job); /* asked itself, or through those that await it, or by shutdown */
+weft_cancel_reason weft__reason_below(weft_cancel_reason reason);
+void weft__request_spread(weft_executor *e); /* a running job was asked to stop: those it concerns look again */
+
+/* wait.c */
+int weft__wait_done(weft_future *f, int64_t timeout, bool awaits);
+/* What a worker is about to block for. The futures are borrowed; one that is done counts as such. */
+typedef struct weft__wait {
+    bool (*ready)(void *context);
+    void *context;
+    weft_future *const *futures;
+    size_t n;
+    bool all;              /* all of them are needed; else any will do */
+    bool passes_cancel_on; /* weft_await: to futures[0] */
+} weft__wait;
+/* 0 ready, -ETIMEDOUT, -EINTR; refused: -EDEADLK, -EAGAIN. */
+int weft__block(const weft__wait *wait, int64_t deadline);
+bool weft__on_own_stack(weft_future *f);
+int weft__outcome_code(weft_future *f, uint64_t word);
+void weft__outcome_read(weft_future *f, uint64_t word, weft_outcome *outcome);
+
+/* derive.c: what derived and timer futures have in common. */
+enum { WEFT__ARM = 1, WEFT__DISARM = 2, WEFT__PROPAGATE = 4, WEFT__LEAVE = 8 };
+/* Has the coordinator do something for f, at the latest at `deadline` (0: at once). False: it is gone. */
+bool weft__poke(weft_future *f, uint32_t what, int64_t deadline);
+uint32_t weft__poked(weft_future *f);
+void weft__poke_done(weft_future *f); /* gives up the mailbox's hold */
+/* Timers of weft__timed futures. arm: computes the deadline and counts the timer, before the future is published; false:
+ * it is never due. The maker then pokes WEFT__ARM. drop: any thread, once the timer is of no use. fired: false: dropped. */
+void weft__timed_handle(weft__link *link, weft__coordinator *c);
+bool weft__timed_arm(weft_future *f, int64_t delay);
+bool weft__timed_fired(weft_future *f, weft__coordinator *c);
+void weft__timed_drop(weft_future *f);
+bool weft__settle_cancelled(weft_future *f, weft_cancel_reason reason);
+void weft__mirror(weft_future *f, weft_future *input);
+bool weft__refused_phase(weft_executor *e);
+size_t weft__index_of(weft_future *f);
+size_t weft__gather_index(weft_future *f);
+weft_future *weft__gather_failed_input(weft_future *f); /* NULL: none failed */
+void *weft__gather_next(void *gather);                  /* in the executor's list; under large_lock */
+
+#endif

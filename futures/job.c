@@ -1,0 +1,313 @@
+/* job.c: the life of a job, from the queue to settle.
+ *
+ * A job is its own future. Whoever takes its link out of a queue owns the queue's reference; if the job was cancelled or
+ * run inline meanwhile, that is all there is left to do.
+ *
+ * Thread-local storage says which job runs on a thread now, and `outer` in a job which one it interrupted: this is how
+ * weft_cancelled and weft_fail know which job they are called in, also when a waiting job runs another one. */
+#include "future.h"
+
+#include <errno.h>
+
+static void job_taken(weft__link *link, weft__thread *thread);
+static void job_due(weft__link *link, weft__coordinator *c);
+static weft_cancel_effect job_cancel(weft_future *f, weft_cancel_reason reason, weft_future **next);
+static int job_help(weft_future *f, bool awaited);
+static void job_dispose(weft_future *f, uint64_t word);
+
+static bool job_rests(weft_future *f)
+{
+    return !weft__done(weft__word(f));
+}
+
+const weft__future_ops weft__job_ops = {
+    .link = {.run = job_taken},
+    .kind = WEFT__JOB,
+    .memory = WEFT__FUTURE_64,
+    .cancel = job_cancel,
+    .help = job_help,
+    .rests_on_job = job_rests,
+    .dispose = job_dispose,
+};
+
+/* With a delay. The wheel's reference becomes the queue's when the time has come. */
+const weft__future_ops weft__delayed_ops = {
+    .link = {.run = job_taken, .handle = weft__timed_handle, .expire = job_due},
+    .kind = WEFT__JOB,
+    .memory = WEFT__FUTURE_96,
+    .cancel = job_cancel,
+    .help = job_help,
+    .rests_on_job = job_rests,
+    .dispose = job_dispose,
+};
+
+bool weft__is_plain_job(const weft_future *f)
+{
+    return weft__link_ops(&f->link) == &weft__job_ops.link;
+}
+
+bool weft__job_waits_for_time(weft_future *f)
+{
+    return weft__link_ops(&f->link) == &weft__delayed_ops.link &&
+           atomic_load_explicit(&((weft__timed *)(void *)f)->armed, memory_order_acquire);
+}
+
+/* ---- the argument and the value ---- */
+
+static void release_argument(weft_future *f, void *arg)
+{
+    weft__options *o = f->options;
+    if (!o)
+        return;
+    if (o->free_arg)
+        o->free_arg(arg);
+    if (o->copy) {
+        weft__memory_free(o->copy, o->copy_size);
+        o->copy = NULL;
+    }
+}
+
+void weft__options_free(weft_executor *e, weft__options *o)
+{
+    if (!o)
+        return;
+    if (o->copy)
+        weft__memory_free(o->copy, o->copy_size);
+    weft__port *port = weft__port_find(e);
+    weft__slab_free(port ? &port->heap : NULL, o);
+}
+
+static void job_dispose(weft_future *f, uint64_t word)
+{
+    weft__options *o = f->options;
+    if (o && o->free_value && weft__state(word) == WEFT_SUCCEEDED && !(word & WEFT__TAKEN))
+        o->free_value(f->value);
+    weft__options_free(f->executor, o);
+}
+
+/* ---- running ---- */
+
+/* The job has started: it no longer counts against max_pending. */
+static void count_started(weft_future *f)
+{
+    if (f->options && f->options->counted)
+        atomic_fetch_sub_explicit(&f->executor->pending, 1, memory_order_relaxed);
+}
+
+static void measure_latency(const weft__options *o)
+{
+    weft__thread *t = weft__self.thread;
+    if (!o || !o->submitted_at || !t)
+        return;
+    int64_t ns = weft__now() - o->submitted_at;
+    weft__count(&t->latency[ns > 0 ? 63 - __builtin_clzll((uint64_t)ns) : 0], 1);
+}
+
+static void count_outcome(weft_executor *e, unsigned state)
+{
+    static const size_t offsets[] = {[WEFT_SUCCEEDED] = offsetof(weft__counts, succeeded),
+                                     [WEFT_FAILED] = offsetof(weft__counts, failed),
+                                     [WEFT_CANCELLED] = offsetof(weft__counts, cancelled),
+                                     [WEFT_TIMED_OUT] = offsetof(weft__counts, timed_out)};
+    weft__count_for(e, offsets[state], 1);
+}
+
+/* The reason of a job that acknowledges a request: the one on its word, or whose request reached it otherwise. */
+static uint64_t acknowledged(weft_future *f)
+{
+    if (weft__job_cancelled(f))
+        return 0; /* the reason is on the word */
+    return weft__reason_bits(WEFT_REASON_SELF);
+}
+
+/* Decides the outcome from what the function returned and said, and writes it; returns the state. */
+static unsigned conclude(weft_future *f, void *value, int failure)
+{
+    weft__options *o = f->options;
+    f->value = value;
+    if (failure == 0)
+        return WEFT_SUCCEEDED;
+    if (value && o && o->free_value)
+        o->free_value(value);
+    if (failure == -ECANCELED) {
+        uint64_t bits = acknowledged(f);
+        if (bits)
+            atomic_fetch_or_explicit(&f->word, bits, memory_order_relaxed);
+        return WEFT_CANCELLED;
+    }
+    f->error = failure;
+    return WEFT_FAILED;
+}
+
+/* Runs a job that the caller has claimed, and settles it, dropping `drop` references. */
+static void job_execute(weft_future *f, bool taken, bool awaited, unsigned drop)
+{
+    weft__self_t *self = &weft__self;
+    weft_executor *e = f->executor;
+    weft_future *outer = self->job;
+    weft_executor *outer_executor = self->job_executor;
+    uint32_t outer_epoch = self->job_epoch;
+    int outer_failure = self->failure;
+    weft_fn *fn = f->fn;
+    void *arg = f->value, *value = NULL;
+    int failure = atomic_load_explicit(&e->broken, memory_order_relaxed);
+    f->outer = (uintptr_t)outer | (taken ? WEFT__RUN_TAKEN : 0) | (awaited ? WEFT__RUN_AWAITED : 0);
+    count_started(f);
+    if (WEFT__LIKELY(failure == 0)) {
+        measure_latency(f->options);
+        self->job_epoch = atomic_load_explicit(&e->cancel_epoch, memory_order_relaxed);
+        self->failure = 0;
+        self->job = f;
+        self->job_executor = e;
+        value = fn(arg);
+        failure = self->failure;
+        self->job = outer;
+        self->job_executor = outer_executor;
+        self->job_epoch = outer_epoch;
+        self->failure = outer_failure;
+    }
+    release_argument(f, arg);
+    unsigned state = conclude(f, value, failure);
+    count_outcome(e, state);
+    weft__settle(f, state, drop);
+}
+
+bool weft__cancels_pending(const weft_executor *e)
+{
+    return weft__phase(e) != WEFT__OPEN && atomic_load_explicit(&e->mode, memory_order_acquire) >= WEFT_CANCEL_PENDING;
+}
+
+/* A worker has taken the job's link out of a queue, and with it the queue's reference. */
+static void job_taken(weft__link *link, weft__thread *thread)
+{
+    weft_future *f = weft__link_future(link);
+    (void)thread;
+    if (WEFT__UNLIKELY(weft__cancels_pending(f->executor)))
+        weft__cancel(f, WEFT_REASON_SHUTDOWN);
+    if (weft__claim(f, WEFT_RUNNING, 0))
+        job_execute(f, true, false, 1);
+    else
+        weft__unref(f);
+}
+
+/* The thread that ran the job is being ended by it. */
+unsigned weft__job_abandon(weft_future *f)
+{
+    unsigned taken = f->outer & WEFT__RUN_TAKEN;
+    release_argument(f, f->value);
+    f->error = -EOWNERDEAD;
+    count_outcome(f->executor, WEFT_FAILED);
+    weft__settle(f, WEFT_FAILED, taken);
+    return taken;
+}
+
+/* A delayed job's time has come. */
+static void job_due(weft__link *link, weft__coordinator *c)
+{
+    weft_future *f = weft__link_future(link);
+    if (weft__timed_fired(f, c))
+        weft__enqueue_own(f->executor, (unsigned)f->options->priority, link);
+    else
+        weft__unref(f);
+}
+
+/* ---- running while waiting ---- */
+
+static bool stack_is_low(const weft__thread *t)
+{
+    char here;
+    return (uintptr_t)&here < (uintptr_t)t->stack_low;
+}
+
+/* Is f what this worker would pop next? Then it comes out of the deque, with the queue's reference. */
+static bool pop_if_newest(weft__thread *t, weft_future *f)
+{
+    bool raised = false;
+    if (weft__deque_newest(&t->ready) != &f->link)
+        return false;
+    weft__link *link = weft__deque_pop(&t->ready, &raised);
+    if (link == &f->link)
+        return true;
+    if (link)
+        weft__enqueue_again(t, link);
+    return false;
+}
+
+static int job_help(weft_future *f, bool awaited)
+{
+    weft__thread *t = weft__self.thread;
+    if (weft__state(weft__word(f)) != WEFT_PENDING || f->executor != t->executor || stack_is_low(t) ||
+        weft__job_waits_for_time(f))
+        return 0;
+    if (t->depth >= WEFT__INLINE_DEPTH)
+        return -EOVERFLOW;
+    bool taken = pop_if_newest(t, f);
+    if (!weft__claim(f, WEFT_RUNNING, 0)) {
+        if (taken) {
+            weft__count(&t->port.counts.finished, 1);
+            weft__unref(f);
+        }
+        return 0;
+    }
+    t->depth++;
+    job_execute(f, taken, awaited, taken ? 1 : 0);
+    t->depth--;
+    weft__count(&t->port.counts.inline_runs, 1);
+    if (taken)
+        weft__count(&t->port.counts.finished, 1);
+    return 0;
+}
+
+/* ---- cancelling ---- */
+
+static weft_cancel_effect cancel_pending(weft_future *f)
+{
+    count_started(f);
+    release_argument(f, f->value);
+    count_outcome(f->executor, WEFT_CANCELLED);
+    weft__settle(f, WEFT_CANCELLED, 0);
+    return WEFT_CANCEL_DONE;
+}
+
+static weft_cancel_effect job_cancel(weft_future *f, weft_cancel_reason reason, weft_future **next)
+{
+    (void)next;
+    if (weft__claim(f, WEFT__CLAIMED, weft__reason_bits(reason))) {
+        if (weft__job_waits_for_time(f))
+            weft__timed_drop(f);
+        return cancel_pending(f);
+    }
+    uint64_t word = weft__word(f);
+    do {
+        if (weft__done(word))
+            return WEFT_CANCEL_TOO_LATE;
+        if (word & WEFT__CANCEL || weft__state(word) == WEFT__CLAIMED)
+            return WEFT_CANCEL_ALREADY;
+    } while (!atomic_compare_exchange_weak_explicit(&f->word, &word, word | weft__reason_bits(reason),
+                                                    memory_order_seq_cst, memory_order_acquire));
+    weft__request_spread(f->executor);
+    return WEFT_CANCEL_REQUESTED;
+}
+
+/* ---- inside a job ---- */
+
+void *weft_fail(int code)
+{
+    weft__self.failure = code > 0 || code == -ECANCELED ? code : EINVAL;
+    return NULL;
+}
+
+bool weft_cancelled(void)
+{
+    weft__self_t *self = &weft__self;
+    weft_future *job = self->job;
+    if (!job)
+        return false;
+    if (atomic_load_explicit(&job->word, memory_order_relaxed) & WEFT__CANCEL)
+        return true;
+    uint32_t epoch = atomic_load_explicit(&self->job_executor->cancel_epoch, memory_order_relaxed);
+    if (WEFT__LIKELY(epoch == self->job_epoch))
+        return false;
+    self->job_epoch = epoch;
+    return weft__job_cancelled(job);
+}

@@ -1,0 +1,118 @@
+/* read.c: reading an outcome: get lends the value, take and await move it out.
+ *
+ * A value has one owner: the future that made it. Derived futures mirror it and lend it, so moving it out is refused while
+ * another derived future may still show it, if it has a destructor (a plain pointer does no harm in two places). Taking
+ * through a mirror goes down to the source, level by level, and counts itself at each. */
+#include "future.h"
+
+#include <errno.h>
+
+static weft_future *input_of(weft_future *f)
+{
+    const weft__future_ops *ops = weft__ops_of(f);
+    return ops->input ? ops->input(f) : NULL;
+}
+
+/* Does the source's value have a destructor? */
+static bool has_destructor(weft_future *source)
+{
+    weft__kind kind = weft__ops_of(source)->kind;
+    if (kind == WEFT__JOB)
+        return source->options && source->options->free_value;
+    return kind == WEFT__PROMISE && source->free_value;
+}
+
+static uint64_t lent(const weft_future *f)
+{
+    return (weft__word(f) & WEFT__LENT_MASK) / WEFT__LENT;
+}
+
+/* May the value be moved out of f? Each level may be lent to the mirror above it and to nobody else. */
+static int movable(weft_future *f)
+{
+    weft_future *source = f;
+    bool alone = lent(f) == 0;
+    for (weft_future *input; (input = input_of(source)); source = input)
+        alone = alone && lent(input) == 1;
+    return alone || !has_destructor(source) ? 0 : -EBUSY;
+}
+
+/* Marks the value as moved out at every level. False: somebody was faster. */
+static bool mark_taken(weft_future *f)
+{
+    weft_future *source = f;
+    for (weft_future *input; (input = input_of(source)); source = input)
+        ;
+    if (atomic_fetch_or_explicit(&source->word, WEFT__TAKEN, memory_order_acq_rel) & WEFT__TAKEN)
+        return false;
+    for (; f != source; f = input_of(f))
+        atomic_fetch_or_explicit(&f->word, WEFT__TAKEN, memory_order_acq_rel);
+    return true;
+}
+
+static int move_out(weft_future *f, uint64_t word, void **value)
+{
+    if (word & WEFT__TAKEN)
+        return -ENODATA;
+    int code = movable(f);
+    if (code)
+        return code;
+    void *moved = f->value;
+    if (!mark_taken(f))
+        return -ENODATA;
+    if (value)
+        *value = moved;
+    return 0;
+}
+
+static int read_failure(weft_future *f, uint64_t word)
+{
+    if (weft__state(word) == WEFT_FAILED)
+        weft__observe(f);
+    return weft__outcome_code(f, word);
+}
+
+int weft_future_get(weft_future *f, void **value)
+{
+    if (!f)
+        return weft__no_future();
+    int code = weft__wait_done(f, WEFT_FOREVER, false);
+    if (code)
+        return code;
+    uint64_t word = weft__word(f);
+    if (weft__state(word) != WEFT_SUCCEEDED)
+        return read_failure(f, word);
+    if (word & WEFT__TAKEN)
+        return -ENODATA;
+    if (value)
+        *value = f->value;
+    return 0;
+}
+
+int weft_future_take(weft_future *f, void **value)
+{
+    if (!f)
+        return weft__no_future();
+    int code = weft__wait_done(f, WEFT_FOREVER, false);
+    if (code)
+        return code;
+    uint64_t word = weft__word(f);
+    return weft__state(word) == WEFT_SUCCEEDED ? move_out(f, word, value) : read_failure(f, word);
+}
+
+int weft_await(weft_future *f, void **value)
+{
+    if (!f)
+        return weft__no_future();
+    int code = weft__wait_done(f, WEFT_FOREVER, true);
+    if (code)
+        return code;
+    uint64_t word = weft__word(f);
+    if (weft__state(word) != WEFT_SUCCEEDED) {
+        code = read_failure(f, word);
+    } else if (value && (code = move_out(f, word, value))) {
+        return code; /* refused: the reference stays with the caller */
+    }
+    weft__unref(f);
+    return code;
+}

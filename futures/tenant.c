@@ -1,0 +1,140 @@
+/* tenant.c: what the executor asks of futures when it shuts down, and when a job ends its thread.
+ *
+ * Nothing is listed while an executor lives: what is pending at shutdown is found by walking its slab, and the few futures
+ * that are too large for it. A walk may not free, so it takes references, a buffer full at a time. Jobs are left to the queues. */
+#include "future.h"
+
+enum { FEW = 64 };
+
+typedef struct catch
+{
+    weft_future **found;
+    size_t room, n;
+    bool jobs_gone; /* no job runs any more */
+    bool missed;    /* there was more than room */
+}
+catch;
+
+static bool falls_now(weft_future *f, bool jobs_gone)
+{
+    const weft__future_ops *ops = weft__ops_of(f);
+    if (ops->kind == WEFT__JOB)
+        return weft__job_waits_for_time(f);
+    if (jobs_gone || ops->kind == WEFT__SLEEP)
+        return true;
+    return ops->kind != WEFT__PROMISE && !ops->rests_on_job(f);
+}
+
+/* Gives a reference back inside a walk, where nothing may be freed. */
+static bool unref_in_walk(weft_future *f)
+{
+    uint64_t word = weft__word(f);
+    while (weft__refs(word) > 1)
+        if (atomic_compare_exchange_weak_explicit(&f->word, &word, word - WEFT__REF, memory_order_acq_rel,
+                                                  memory_order_acquire))
+            return true;
+    return false;
+}
+
+/* Catches what is to be cancelled now, and what lost its last other reference while it was looked at. */
+static void visit(void *object, void *data)
+{
+    weft_future *f = object;
+    catch *c = data;
+    if (weft__refs(weft__word(f)) == 0 || weft__done(weft__word(f)) || weft__is_plain_job(f))
+        return;
+    if (c->n == c->room) {
+        c->missed = true;
+        return;
+    }
+    if (weft__try_ref_undone(f) && (falls_now(f, c->jobs_gone) || !unref_in_walk(f)))
+        c->found[c->n++] = f;
+}
+
+static void visit_large(weft_executor *e, catch *c)
+{
+    pthread_mutex_lock(&e->large_lock);
+    for (void *g = e->large; g; g = weft__gather_next(g))
+        visit(g, c);
+    pthread_mutex_unlock(&e->large_lock);
+}
+
+/* Settles f as CANCELLED(SHUTDOWN) whatever its inputs do. */
+static void cut_off(weft_future *f)
+{
+    const weft__future_ops *ops = weft__ops_of(f);
+    if (ops->abandon && ops->kind != WEFT__SLEEP) {
+        if (weft__settle_cancelled(f, WEFT_REASON_SHUTDOWN))
+            ops->abandon(f);
+    } else {
+        weft__cancel(f, WEFT_REASON_SHUTDOWN);
+    }
+}
+
+/* One buffer full. Whether there was anything to cancel. */
+static bool sweep_once(weft_executor *e, catch *c)
+{
+    c->n = 0;
+    c->missed = false;
+    weft__slab_walk(&e->slab, WEFT__KIND_FUTURE, visit, c);
+    visit_large(e, c);
+    bool any = false;
+    for (size_t i = 0; i < c->n; i++) {
+        if (falls_now(c->found[i], c->jobs_gone)) {
+            cut_off(c->found[i]);
+            any = true;
+        }
+        weft__unref(c->found[i]);
+    }
+    return any;
+}
+
+/* Goes on until a walk has room for all that it finds. A larger buffer, if it can be had, saves walks. */
+static bool sweep(weft_executor *e, bool jobs_gone)
+{
+    weft_future *few[FEW];
+    catch c = {.found = few, .room = FEW, .jobs_gone = jobs_gone};
+    bool any = sweep_once(e, &c);
+    if (!c.missed)
+        return any;
+    size_t room = weft__slab_live(&e->slab, WEFT__KIND_FUTURE) + FEW;
+    weft_future **many = weft__memory_alloc(room * sizeof *many);
+    if (many)
+        c = (catch){.found = many, .room = room, .jobs_gone = jobs_gone};
+    do
+        sweep_once(e, &c);
+    while (c.missed);
+    if (many)
+        weft__memory_free(many, room * sizeof *many);
+    return true;
+}
+
+static void shut(weft_executor *e, weft_shutdown_mode mode)
+{
+    sweep(e, false);
+    if (mode == WEFT_DRAIN)
+        return;
+    /* The coordinator takes part in emptying the queues: workers may be busy for long. A job that is taken now is
+     * cancelled (futures/submit.c). */
+    for (weft__link *link; (link = weft__work_take_any(e));) {
+        weft__link_ops(link)->run(link, NULL);
+        weft__count(&e->coordinator.port.counts.finished, 1);
+    }
+}
+
+static bool sweep_rest(weft_executor *e)
+{
+    return sweep(e, true);
+}
+
+static unsigned abandon(weft_future *job)
+{
+    unsigned taken = 0;
+    for (weft_future *outer; job; job = outer) {
+        outer = weft__outer(job);
+        taken += weft__job_abandon(job);
+    }
+    return taken;
+}
+
+const weft__tenant weft__futures_tenant = {.shut = shut, .sweep = sweep_rest, .abandon = abandon};

@@ -1,0 +1,241 @@
+/* wait.c: threads that wait for a future, and what they read from it.
+ *
+ * An outside thread sleeps on the future's word. A worker first helps: a job that has not started it runs itself, on its
+ * own stack, and for a composite it does so with each input; it never runs anything that it does not wait for, so a wait
+ * adds no dependency that the program did not have. What runs elsewhere it waits for with a node on the future that rings
+ * its bell, while another thread stands in for it (executor/block.c); the bell also rings when the job that waits is asked
+ * to stop. On the coordinator nothing waits. */
+#include "future.h"
+
+#include <errno.h>
+
+enum { SPINS = 200 };
+
+/* ---- which waits could never end ---- */
+
+static pthread_mutex_t waits_lock = PTHREAD_MUTEX_INITIALIZER; /* the list of untimed waits in workers */
+static weft__thread *waits;
+
+static bool on_stack(const weft_future *job, const weft_future *f)
+{
+    while (job && job != f)
+        job = weft__outer(job);
+    return job != NULL;
+}
+
+static weft_future *source_of(weft_future *f)
+{
+    for (;;) {
+        const weft__future_ops *ops = weft__ops_of(f);
+        weft_future *input = ops->input ? ops->input(f) : NULL;
+        if (!input)
+            return f;
+        f = input;
+    }
+}
+
+static weft__thread *waiting_thread_with(const weft_future *job)
+{
+    for (weft__thread *t = waits; t; t = t->next_waiting)
+        if (on_stack(t->job, job))
+            return t;
+    return NULL;
+}
+
+static bool leads_back(const weft__thread *t, weft_future *f);
+
+/* Will what this thread waits for never come because it leads back to t? */
+static bool stuck_behind(const weft__thread *t, const weft__thread *waiter)
+{
+    for (size_t i = 0; i < waiter->awaits_count; i++)
+        if (leads_back(t, waiter->awaits[i]) == waiter->awaits_all)
+            return waiter->awaits_all;
+    return !waiter->awaits_all;
+}
+
+/* Follows who waits for what from f on. Under waits_lock. A thread is looked through once: visited. */
+static bool leads_back(const weft__thread *t, weft_future *f)
+{
+    f = source_of(f);
+    if (weft__done(weft__word(f)))
+        return false;
+    weft__thread *other = waiting_thread_with(f);
+    if (!other || other->visited)
+        return other == t;
+    other->visited = true;
+    return stuck_behind(t, other);
+}
+
+static bool would_wait_for_itself(weft__thread *t)
+{
+    for (weft__thread *w = waits; w; w = w->next_waiting)
+        w->visited = false;
+    t->visited = true;
+    return stuck_behind(t, t);
+}
+
+static int wait_register(weft__thread *t, weft_future *const futures[], size_t n, bool all)
+{
+    pthread_mutex_lock(&waits_lock);
+    t->job = weft__self.job;
+    t->awaits = futures;
+    t->awaits_count = n;
+    t->awaits_all = all;
+    t->next_waiting = waits;
+    t->link_waiting = &waits;
+    if (waits)
+        waits->link_waiting = &t->next_waiting;
+    waits = t;
+    bool never = would_wait_for_itself(t);
+    pthread_mutex_unlock(&waits_lock);
+    return never ? -EDEADLK : 0;
+}
+
+static void wait_unregister(weft__thread *t)
+{
+    pthread_mutex_lock(&waits_lock);
+    *t->link_waiting = t->next_waiting;
+    if (t->next_waiting)
+        t->next_waiting->link_waiting = t->link_waiting;
+    t->awaits_count = 0;
+    pthread_mutex_unlock(&waits_lock);
+}
+
+/* ---- blocking in a worker ---- */
+
+static int block_loop(weft__thread *t, const weft__wait *wait, int64_t deadline)
+{
+    bool passed_on = false;
+    for (;;) {
+        uint32_t bell = weft__bell_read(t);
+        if (wait->ready(wait->context))
+            return 0;
+        if (weft__self.job && !passed_on && weft__job_cancelled(weft__self.job)) {
+            if (!wait->passes_cancel_on)
+                return -EINTR;
+            uint64_t word = weft__word(weft__self.job);
+            weft__cancel(wait->futures[0], weft__reason_below(weft__reason(word)));
+            passed_on = true;
+            continue;
+        }
+        if (deadline != INT64_MAX && weft__now() >= deadline)
+            return -ETIMEDOUT;
+        weft__bell_wait(t, bell, deadline);
+    }
+}
+
+int weft__block(const weft__wait *wait, int64_t deadline)
+{
+    weft__thread *t = weft__self.thread;
+    bool untimed = deadline == INT64_MAX;
+    int code = untimed ? wait_register(t, wait->futures, wait->n, wait->all) : 0;
+    if (!code)
+        code = weft__block_begin(t);
+    if (!code) {
+        code = block_loop(t, wait, deadline);
+        weft__block_end(t);
+    }
+    if (untimed)
+        wait_unregister(t);
+    return code;
+}
+
+/* ---- one future ---- */
+
+typedef struct bell_node {
+    weft__waiter node;
+    weft__thread *thread;
+    _Atomic(bool) told;
+} bell_node;
+
+static void ring(weft__waiter *node)
+{
+    bell_node *b = (bell_node *)(void *)node;
+    weft__thread *t = b->thread;
+    /* Release, partner of was_told. After this store the waiter may return and its stack be reused. */
+    atomic_store_explicit(&b->told, true, memory_order_release);
+    weft__bell_ring(t);
+}
+
+static bool was_told(void *context)
+{
+    bell_node *b = context;
+    return atomic_load_explicit(&b->told, memory_order_acquire);
+}
+
+static int wait_blocked(weft__thread *t, weft_future *f, int64_t deadline, bool awaits)
+{
+    bell_node b = {.node.notify = ring, .thread = t};
+    if (!weft__attach(f, &b.node))
+        return 0;
+    weft__wait wait = {was_told, &b, &f, 1, true, awaits};
+    int code = weft__block(&wait, deadline);
+    if (code && !weft__detach(f, &b.node)) {
+        /* It was done at the last moment and the news is on its way to this stack. */
+        for (uint32_t bell = weft__bell_read(t); !was_told(&b); bell = weft__bell_read(t))
+            weft__bell_wait(t, bell, INT64_MAX);
+        code = 0;
+    }
+    return code;
+}
+
+static bool done_soon(weft_future *f, const weft_executor *e)
+{
+    for (unsigned i = 0; e->may_spin && i < SPINS; i++) {
+        if (weft__done(weft__word(f)))
+            return true;
+        weft__pause();
+    }
+    return false;
+}
+
+bool weft__on_own_stack(weft_future *f)
+{
+    return !weft__done(weft__word(f)) && on_stack(weft__self.job, source_of(f));
+}
+
+static int wait_in_worker(weft__thread *t, weft_future *f, int64_t deadline, bool awaits)
+{
+    if (weft__on_own_stack(f))
+        return -EDEADLK;
+    const weft__future_ops *ops = weft__ops_of(f);
+    if (deadline == INT64_MAX && ops->help) {
+        int code = ops->help(f, awaits);
+        if (code)
+            return code;
+        if (weft__done(weft__word(f)))
+            return 0;
+    }
+    return done_soon(f, t->executor) ? 0 : wait_blocked(t, f, deadline, awaits);
+}
+
+static int wait_outside(weft_future *f, int64_t deadline)
+{
+    for (;;) {
+        uint64_t word = weft__word(f);
+        if (weft__done(word))
+            return 0;
+        if (weft__word_sleep(f, word, deadline) == -ETIMEDOUT)
+            return weft__done(weft__word(f)) ? 0 : -ETIMEDOUT;
+    }
+}
+
+int weft__wait_done(weft_future *f, int64_t timeout, bool awaits)
+{
+    weft__self_t *self = &weft__self;
+    if (weft__done(weft__word(f)))
+        return 0;
+    if (self->job && !awaits && weft__job_cancelled(self->job))
+        return weft__done(weft__word(f)) ? 0 : -EINTR;
+    if (timeout <= 0)
+        return -ETIMEDOUT;
+    if (self->coordinator)
+        return -EDEADLK;
+    int64_t deadline = timeout == WEFT_FOREVER ? INT64_MAX : weft__deadline(weft__now(), timeout);
+    return self->thread ? wait_in_worker(self->thread, f, deadline, awaits) : wait_outside(f, deadline);
+}
+
+int weft_future_wait(weft_future *f, int64_t timeout)
+{
+    return f ? weft__wait_done(f, timeout, false) : weft__no_future();
+}

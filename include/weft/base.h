@@ -1,0 +1,134 @@
+/* weft/base.h: codes, time and names, which every other header uses.
+ *
+ * Codes. A call that can fail returns 0, or a negative errno that speaks about the call: -ETIMEDOUT, -EINVAL. A
+ * positive code is always the one that the program's own job failed with. One int therefore carries both and never
+ * mixes them. A call that makes an object returns the object, or NULL with errno set to the positive errno.
+ *
+ * Futures as values. Every call that takes a future takes NULL too. One that makes a future out of it returns NULL and
+ * leaves errno as it is, so a chain of calls needs one check, where its result is read.
+ *
+ * References. A call that returns a future gives its caller one reference, to be released once.
+ *
+ * Time. int64_t nanoseconds of CLOCK_MONOTONIC, which setting the wall clock does not move. Arguments named timeout or
+ * delay count from the call; zero and negative mean "already due"; WEFT_FOREVER, and anything that would end beyond the
+ * range of int64_t, means "never". In an option struct 0 means that there is none.
+ *
+ * Threads. Unless its comment says otherwise, a call may be made from any thread: from outside, from inside a job, and
+ * from a callback on the coordinator, which is the one thread of each executor that owns time. No call but
+ * weft_token_cancel may be made from a signal handler. weft's own threads block every signal that is not the fault of
+ * the running instruction, so handlers of the program run on threads of the program.
+ *
+ * fork. A child inherits memory but none of the threads. There, calls on an inherited executor or future answer -ESTALE
+ * (ESTALE in errno) at once or do nothing; executors that the child makes work as ever.
+ *
+ * Option structs start as {0}, which stands for every default. New members are only ever appended. */
+#ifndef WEFT_BASE_H
+#define WEFT_BASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C++" { /* so that the header may stand inside a program's own extern "C" */
+#include <type_traits>
+}
+
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define WEFT_API __attribute__((visibility("default")))
+#else
+#define WEFT_API
+#endif
+
+/* The version of this header; weft_version tells that of the library which is loaded. */
+#define WEFT_VERSION_MAJOR 0
+#define WEFT_VERSION_MINOR 1
+#define WEFT_VERSION_PATCH 0
+
+typedef struct weft_executor weft_executor;
+typedef struct weft_future weft_future;
+typedef struct weft_promise weft_promise;
+typedef struct weft_token weft_token;
+typedef struct weft_group weft_group;
+typedef struct weft_queue weft_queue;
+typedef struct weft_callback weft_callback;
+typedef struct weft_clock weft_clock;
+
+/* As a timeout or a delay: without end. As a point in time: never. */
+#define WEFT_FOREVER INT64_MAX
+
+/* x seconds, milliseconds, microseconds as int64_t nanoseconds, where x is any arithmetic value: WEFT_SECONDS(1.5),
+ * WEFT_MILLISECONDS(retries * 20u). Integers of up to 64 bits are exact, floating-point values are rounded to the
+ * nearest nanosecond, and what lies beyond the range becomes INT64_MAX (WEFT_FOREVER) or INT64_MIN. NaN becomes 0,
+ * "already due": a mistake in arithmetic then shows at once and not as a program that hangs. A constant x makes a
+ * constant initialiser. x may be evaluated more than once: no x++. In C++ the three macros need C++17; the rest of weft
+ * does not. */
+#define WEFT_SECONDS(x)      WEFT__SCALED(x, 1000000000)
+#define WEFT_MILLISECONDS(x) WEFT__SCALED(x, 1000000)
+#define WEFT_MICROSECONDS(x) WEFT__SCALED(x, 1000)
+
+/* The time now on CLOCK_MONOTONIC, in nanoseconds. Any thread; does not block; cannot fail. Times of a manual clock
+ * (weft/testing.h) have nothing to do with it. */
+WEFT_API int64_t weft_now(void);
+
+/* An English text for any code that a call of weft can return: negative codes of weft's own by what they mean there, 0
+ * as success, positive codes as being the job's own, which weft cannot know. The string is static, never NULL, and the
+ * program must not free it. Any thread; does not block. */
+WEFT_API const char *weft_strerror(int code);
+
+/* The version of the loaded library: major * 10000 + minor * 100 + patch. Any thread. */
+WEFT_API unsigned weft_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+/* How the time macros work; not for use by name. The unary plus promotes what is narrower than an int. A product is
+ * formed only where it fits; in C this is asked by a quotient that is zero, because compilers warn about a comparison
+ * that an int is too narrow to ever fail. */
+#if defined(__cplusplus) && __cplusplus >= 201703L
+extern "C++" {
+template <typename number> constexpr int64_t weft__scaled(number x, int64_t unit)
+{
+    if constexpr (std::is_floating_point_v<number>) {
+        using real = decltype(x * 1.0);
+        const real scaled = static_cast<real>(x) * static_cast<real>(unit);
+        if (!(scaled < static_cast<real>(INT64_MAX)))
+            return scaled > 0 ? INT64_MAX : 0;
+        if (scaled <= static_cast<real>(INT64_MIN))
+            return INT64_MIN;
+        const int64_t whole = static_cast<int64_t>(scaled);
+        const real rest = scaled - static_cast<real>(whole);
+        return whole + (rest >= static_cast<real>(0.5)) - (rest <= static_cast<real>(-0.5));
+    } else if (x > 0) {
+        const bool fits = static_cast<uint64_t>(x) <= static_cast<uint64_t>(INT64_MAX / unit);
+        return fits ? static_cast<int64_t>(x) * unit : INT64_MAX;
+    } else {
+        return static_cast<int64_t>(x) >= INT64_MIN / unit ? static_cast<int64_t>(x) * unit : INT64_MIN;
+    }
+}
+}
+#define WEFT__SCALED(x, unit) weft__scaled(+(x), INT64_C(unit))
+#elif !defined(__cplusplus)
+#define WEFT__SCALED(x, unit)                                                                                          \
+    _Generic(+(x), float                                                                                               \
+             : WEFT__SCALED_REAL(double, x, unit), double                                                              \
+             : WEFT__SCALED_REAL(double, x, unit), long double                                                         \
+             : WEFT__SCALED_REAL(long double, x, unit), default                                                        \
+             : WEFT__SCALED_WHOLE(x, unit))
+#define WEFT__SCALED_WHOLE(x, unit)                                                                                    \
+    ((x) > 0 ? ((uint64_t)(x) / (uint64_t)(INT64_MAX / INT64_C(unit) + 1) ? INT64_MAX : (int64_t)(x)*INT64_C(unit))    \
+             : ((int64_t)(x) / (INT64_MIN / INT64_C(unit) - 1) ? INT64_MIN : (int64_t)(x)*INT64_C(unit)))
+#define WEFT__SCALED_REAL(real, x, unit)                                                                               \
+    ((real)(x) * (real)(unit) < (real)INT64_MAX                                                                        \
+         ? ((real)(x) * (real)(unit) > (real)INT64_MIN ? WEFT__ROUNDED(real, (real)(x) * (real)(unit)) : INT64_MIN)    \
+         : ((real)(x) > 0 ? INT64_MAX : INT64_C(0)))
+#define WEFT__ROUNDED(real, scaled)                                                                                    \
+    ((int64_t)(scaled) + ((scaled) - (real)(int64_t)(scaled) >= (real)0.5) -                                           \
+     ((scaled) - (real)(int64_t)(scaled) <= -(real)0.5))
+#endif
+
+#endif
