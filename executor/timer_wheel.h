@@ -1,13 +1,13 @@
 /* timer_wheel.h: the deadlines of the coordinator, in exact order of nanoseconds.
  *
- * A hierarchical timing wheel (Varghese and Lauck, SOSP 1987) whose tick is one nanosecond and whose nine levels
- * cover every deadline that fits into 64 bits: nothing wraps, nothing is clamped, no timer fires at another moment
- * than its own. Timers come out by deadline and, for equal deadlines, in the order in which they went in.
+ * A hierarchical timing wheel (Varghese and Lauck, SOSP 1987) whose tick is one nanosecond and whose nine levels cover
+ * every deadline that fits into 64 bits: nothing wraps, nothing is clamped, no timer fires at another moment than its
+ * own. Timers come out by deadline and, for equal deadlines, in the order in which they went in.
  *
  * Shape. A deadline, its sign bit flipped, is a key of nine digits: level 0 has 6 bits, the top 2, all others 8, so
- * that the slots of level 3 last 4.2 ms and those of level 4 1.07 s. A page is the slots of one level whose keys
- * have all higher digits in common; it covers what one slot of the level above covers, better sorted. Each level has
- * two pages.
+ * that the slots of level 3 last 4.2 ms and those of level 4 1.07 s. A page is the slots of one level whose keys have
+ * all higher digits in common; it covers what one slot of the level above covers, better sorted. Each level has two
+ * pages.
  *   The front page has the higher digits of `base`, a moment that follows the clock. A timer belongs to the level of
  *   the highest digit in which its key differs from base: slots right of base's digit are the future, the lower the
  *   level the nearer, and slots left of it hold timers that were late when they came. (The exclusive-or rule is
@@ -15,18 +15,19 @@
  *   The ahead page of level L stands for one slot of level L + 1, its parent, whose turn is still to come. If the
  *   parent is crowded the page is filled from its list, a few timers a call, and opened when the list is empty: from
  *   then on what belongs to the parent goes to the page. When the parent's turn comes the pages of level L change
- *   places. An ahead page that nobody needs is opened for the slot that comes next, so a near timer goes to a low
- *   level at once, also when the border of a high level lies between.
+ *   places. An ahead page that nobody needs is opened for the slot that comes next, so a near timer goes to a low level
+ *   at once, also when the border of a high level lies between.
  * The ready list is a short sorted list of timers whose slots' turn has come.
  *
- * Discipline: a pure data structure. One thread at a time, in weft the coordinator; no clock (the caller says what
- * time it is), no allocation, no atomic operation, and no failure. A timer is embedded in the object that it belongs
- * to, which must not move or go away while the timer is armed.
+ * Discipline: a pure data structure. One thread at a time, in weft the coordinator; no clock (the caller says what time
+ * it is), no allocation, no atomic operation, and no failure. A timer is embedded in the object that it belongs to,
+ * which must not move or go away while the timer is armed.
  *
  * Costs: insert and remove are O(1). expire moves at most WEFT__WHEEL_SMALL + WEFT__WHEEL_STEP timers before the one
  * that it hands out if a million are due within a second, at most twice that if they are due at once, provided that
- * the calls that weft__wheel_next asked for were made; otherwise it is as exact, but sorts a crowded slot when its
- * time has come. The wheel takes 74 KiB, a timer 24 bytes. */
+ * the calls that weft__wheel_next asked for were made in time and that no nearer crowd took the page from a farther
+ * one. Otherwise it is as exact, but sorts a crowded slot when its time has come, and that takes as long as the crowd
+ * is large. The wheel takes 74 KiB, a timer 24 bytes. */
 #ifndef WEFT__TIMER_WHEEL_H
 #define WEFT__TIMER_WHEEL_H
 
@@ -81,7 +82,7 @@ typedef struct weft__wheel {
     uint64_t begin[WEFT__WHEEL_LEVELS];
     uint64_t open[WEFT__WHEEL_LEVELS];
     weft__wheel_map map[WEFT__WHEEL_PAGES];
-    /* Of each slot: how many timers it has at most, if it is not crowded; WEFT__WHEEL_SMALL + 1: counted, and too many. */
+    /* Of each slot: if not crowded, how many timers it has at most; WEFT__WHEEL_SMALL + 1: counted, and too many. */
     uint8_t came[WEFT__WHEEL_PAGES * WEFT__WHEEL_SLOTS];
     /* List heads, page by page; the last is that of the ready list. */
     weft__wheel_link slot[WEFT__WHEEL_PAGES * WEFT__WHEEL_SLOTS + 1];

@@ -172,6 +172,7 @@ static bool pair_expire(struct pair *p, int64_t now)
     weft__timer *timer = weft__wheel_expire(&p->wheel, now);
     if (!timer) {
         assert_true(earliest(p) > p->now);
+        assert_true(p->wheel.base == p->wheel.now); /* so that what comes now goes to a low level */
         return false;
     }
     assert_false(weft__timer_armed(timer));
@@ -453,6 +454,40 @@ static void test_t6_t12_overdue_after_a_long_sleep(void **state)
     }
 }
 
+/* Some of a crowd are spread, the others are cancelled before they are. */
+static void test_a_crowd_cancelled_while_it_is_spread(void **state)
+{
+    (void)state;
+    for (size_t spread = 1; spread < 200; spread += 7) {
+        struct pair *p = pair_make(200, 0);
+        for (size_t i = 0; i < 200; i++)
+            pair_insert(p, &p->entries[i], second / 20 + (int64_t)(i % 3));
+        weft__wheel_work(&p->wheel, spread);
+        for (size_t i = 200; i-- > spread / 2;) {
+            pair_remove(p, &p->entries[i]);
+            assert_true(weft__wheel_check(&p->wheel));
+        }
+        while (pair_expire(p, second))
+            ;
+        assert_int_equal(p->count, 0);
+        pair_free(p);
+    }
+}
+
+/* A caller too busy to ask when it is wanted spreads all the same. */
+static void test_expire_alone_spreads_what_came(void **state)
+{
+    (void)state;
+    struct pair *p = pair_make(10000, 0);
+    for (size_t i = 0; i < 10000; i++) {
+        pair_insert(p, &p->entries[i], second / 20);
+        if (i % 100 == 0)
+            pair_expire(p, 0);
+    }
+    assert_true(p->wheel.moved > 5000);
+    pair_free(p);
+}
+
 static void test_any_visits_all(void **state)
 {
     (void)state;
@@ -528,16 +563,16 @@ static int64_t clock_ns(clockid_t id)
     return t.tv_sec * second + t.tv_nsec;
 }
 
-/* How a million timers came out: moves in one call that handed out a timer, in one that found nothing due and the call of
- * next after it, and in all; how late the first timer and the latest came, in ns; how often the caller slept. */
+/* How a million timers came out: moves in one call that handed out a timer, in one that found nothing due and the call
+ * of next after it, and in all; how late the first timer and the latest came, in ns; how often the caller slept. */
 struct course {
     uint64_t most, most_idle, moved;
     int64_t first, late;
     size_t sleeps;
 };
 
-/* The time after a call that returned `timer`. Counted: a timer that fires takes 200 ns, a look at the wheel 1 us. Real:
- * after a look it sleeps, and at least `pause`. */
+/* The time after a call that returned `timer`. Counted: a timer that fires takes 200 ns, a look at the wheel 1 us.
+ * Real: after a look it sleeps, and at least `pause`. */
 static int64_t pass(struct pair *p, const weft__timer *timer, int64_t now, int64_t pause, struct course *course)
 {
     if (timer)
@@ -632,7 +667,7 @@ static void bench_arm(size_t stride, size_t jump, int64_t horizon)
             int64_t start = clock_ns(CLOCK_THREAD_CPUTIME_ID);
             for (size_t i = 0, at = 0; i < MILLION; i++, at = (at + (call ? jump : 1)) % MILLION)
                 (call ? weft__wheel_remove : weft__wheel_insert)(wheel, (weft__timer *)(void *)(memory + at * stride));
-            double ns = (double)(clock_ns(CLOCK_THREAD_CPUTIME_ID) - start) / MILLION;
+            double ns = (double)(clock_ns(CLOCK_THREAD_CPUTIME_ID) - start) / 1e6;
             best[call] = ns < best[call] ? ns : best[call];
         }
     }
@@ -651,7 +686,7 @@ static void bench_fire(int64_t width, int64_t pause)
     printf("1M timers within %.3f ms, pause %.0f us: CPU %.0f ms, slept %zu times; first %.0f us late, latest %.0f us; "
            "%.2f moves a timer, at most %.0f before one, %.0f in a pause\n",
            (double)width / 1e6, (double)pause / 1e3, (double)cpu / 1e6, c.sleeps, (double)c.first / 1e3,
-           (double)c.late / 1e3, (double)c.moved / MILLION, (double)c.most, (double)c.most_idle);
+           (double)c.late / 1e3, (double)c.moved / 1e6, (double)c.most, (double)c.most_idle);
 }
 
 static int bench(void)
@@ -687,6 +722,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_t7_removed_when_due),
         cmocka_unit_test(test_t8_due_at_once),
         cmocka_unit_test(test_t11_the_clock_steps_back),
+        cmocka_unit_test(test_a_crowd_cancelled_while_it_is_spread),
+        cmocka_unit_test(test_expire_alone_spreads_what_came),
         cmocka_unit_test(test_any_visits_all),
         cmocka_unit_test(test_a_lone_timer_wakes_once),
         cmocka_unit_test(test_a_crowd_wakes_a_handful_of_times),
