@@ -177,7 +177,7 @@ bool weft__retire(weft__thread *t)
     if (t->searching)
         weft__search_end(t);
     notify_if_visible(e);
-    /* As in weft__sleep_idle; here the roster lock orders it (weft__jobs_quiet takes it too). */
+    /* As in weft__sleep_idle; here the roster lock orders it (jobs_quiet in shutdown.c takes it too). */
     if (weft__phase(e) == WEFT__CLOSING)
         weft__coordinator_news(&e->coordinator);
     weft__park(t);

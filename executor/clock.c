@@ -11,9 +11,10 @@
 #include <errno.h>
 
 struct weft_clock {
-    _Atomic(int64_t) now;     /* moved under lock, read by anyone */
-    pthread_mutex_t lock;     /* the list, and one advance at a time */
-    weft__coordinator *first; /* those who live by this clock */
+    _Atomic(int64_t) now;      /* moved under lock, read by anyone */
+    pthread_mutex_t advancing; /* one advance at a time, and none while a coordinator leaves; taken before lock */
+    pthread_mutex_t lock;      /* the list; held briefly, so a callback may take it */
+    weft__coordinator *first;  /* those who live by this clock */
 };
 
 weft_clock *weft_manual_clock_create(void)
@@ -25,6 +26,7 @@ weft_clock *weft_manual_clock_create(void)
     }
     atomic_init(&clock->now, 0);
     clock->first = NULL;
+    pthread_mutex_init(&clock->advancing, NULL);
     pthread_mutex_init(&clock->lock, NULL);
     return clock;
 }
@@ -33,6 +35,7 @@ void weft_clock_destroy(weft_clock *clock)
 {
     if (!clock)
         return;
+    pthread_mutex_destroy(&clock->advancing);
     pthread_mutex_destroy(&clock->lock);
     weft__memory_free(clock, sizeof *clock);
 }
@@ -85,20 +88,33 @@ void weft__clock_settle(weft__coordinator *c)
         weft__futex_wait(&t.answered, 0, INT64_MAX);
 }
 
+static void move_hands(weft_clock *clock, int64_t by)
+{
+    pthread_mutex_lock(&clock->lock);
+    int64_t now = atomic_load_explicit(&clock->now, memory_order_relaxed);
+    atomic_store_explicit(&clock->now, weft__deadline(now, by), memory_order_release);
+    for (weft__coordinator *c = clock->first; c; c = c->next_on_clock)
+        weft__coordinator_news(c);
+    pthread_mutex_unlock(&clock->lock);
+}
+
 void weft_manual_clock_advance(weft_clock *clock, int64_t by)
 {
     if (!clock || by < 0)
         return;
-    pthread_mutex_lock(&clock->lock);
-    int64_t now = atomic_load_explicit(&clock->now, memory_order_relaxed);
-    atomic_store_explicit(&clock->now, weft__deadline(now, by), memory_order_release);
-    for (weft__coordinator *c = clock->first; c; c = c->next_on_clock) {
-        if (weft__self.coordinator)
-            weft__coordinator_news(c);
-        else
-            weft__clock_settle(c);
+    if (weft__self.coordinator) {
+        move_hands(clock, by);
+        return;
     }
+    pthread_mutex_lock(&clock->advancing);
+    move_hands(clock, by);
+    /* Who is on the list now stays there: to leave takes `advancing`. */
+    pthread_mutex_lock(&clock->lock);
+    weft__coordinator *first = clock->first;
     pthread_mutex_unlock(&clock->lock);
+    for (weft__coordinator *c = first; c; c = c->next_on_clock)
+        weft__clock_settle(c);
+    pthread_mutex_unlock(&clock->advancing);
 }
 
 void weft__clock_join(weft_clock *clock, weft__coordinator *c)
@@ -115,10 +131,12 @@ void weft__clock_leave(weft_clock *clock, weft__coordinator *c)
 {
     if (!clock)
         return;
+    pthread_mutex_lock(&clock->advancing);
     pthread_mutex_lock(&clock->lock);
     weft__coordinator **link = &clock->first;
     while (*link != c)
         link = &(*link)->next_on_clock;
     *link = c->next_on_clock;
     pthread_mutex_unlock(&clock->lock);
+    pthread_mutex_unlock(&clock->advancing);
 }

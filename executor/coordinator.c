@@ -15,7 +15,7 @@
 #include "clock.h"
 #include "executor.h"
 
-enum { LAZY_POSTS = 256 };
+enum { LAZY_POSTS = 256, SOON_NS = 10000000 };
 
 bool weft__coordinator_post(weft__coordinator *c, weft__link *link, int64_t deadline)
 {
@@ -39,6 +39,13 @@ bool weft__coordinator_post_chain(weft__coordinator *c, weft__link *first, weft_
         break;
     }
     return true;
+}
+
+int64_t weft__coordinator_soon(const weft__coordinator *c)
+{
+    /* Relaxed: a rough figure will do. */
+    int64_t slept_at = atomic_load_explicit(&c->slept_at, memory_order_relaxed);
+    return weft__now() - slept_at > SOON_NS ? 0 : WEFT_FOREVER;
 }
 
 void weft__coordinator_defer(weft__coordinator *c, weft__link *link)
@@ -101,6 +108,7 @@ static bool run_callback(weft__coordinator *c)
 static void sleep_until(weft__coordinator *c, int64_t next)
 {
     weft_executor *e = c->executor;
+    atomic_store_explicit(&c->slept_at, weft__now(), memory_order_relaxed);
     if (!weft__mailbox_sleep(&c->mailbox, next))
         return;
     /* A manual clock announces itself by message. */

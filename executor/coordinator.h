@@ -23,6 +23,7 @@ typedef struct weft__coordinator {
     weft__port port;
     bool closed; /* the mailbox is closed: nothing is left to do but to end */
     pthread_t id;
+    _Atomic(int64_t) slept_at;     /* CLOCK_MONOTONIC when it last went to sleep; posters of what can wait read it */
     _Atomic(uint32_t) in_callback; /* 1 while foreign code runs here; who only wants figures does not wait for it */
     weft__link *ticks;             /* of those who wait until all that is due is resolved (clock.c) */
     struct weft__coordinator *next_on_clock; /* the clock's lock */
@@ -36,6 +37,11 @@ typedef struct weft__coordinator {
  * clock (0: at once; WEFT_FOREVER: whenever it is awake anyway). false: it is gone, nothing was done. Any thread,
  * wait-free but for the contention on one word; does not block. */
 bool weft__coordinator_post(weft__coordinator *c, weft__link *link, int64_t deadline);
+
+/* When something must be looked at that is only a matter of tidiness, such as a timer of no more use: at once if the
+ * coordinator has slept for a while, with the next message otherwise. So it leaves soon, and a busy program does not wake
+ * the coordinator for each. */
+int64_t weft__coordinator_soon(const weft__coordinator *c);
 
 /* The same for a chain, oldest first; nothing else comes in between. */
 bool weft__coordinator_post_chain(weft__coordinator *c, weft__link *first, weft__link *last, int64_t deadline);

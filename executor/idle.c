@@ -79,8 +79,7 @@ static bool claim(_Atomic(uint64_t) *word, uint64_t *claimed, bool *searched)
 static void wake_claimed(weft_executor *e, unsigned group, uint64_t bit)
 {
     unsigned index = group * WEFT__GROUP + (unsigned)__builtin_ctzll(bit) - 16;
-    if (weft__self.thread && weft__self.thread->executor == e)
-        weft__count(&weft__self.thread->port.counts.wakes, 1);
+    weft__count_for(e, offsetof(weft__counts, wakes), 1);
     weft__unpark(e->threads[index]);
 }
 

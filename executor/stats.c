@@ -43,8 +43,10 @@ static void add_latency(const weft__thread *t, weft_stats *stats)
 
 int weft_executor_stats(const weft_executor *e, weft_stats *stats)
 {
-    if (!e || !stats)
+    if (!stats)
         return -EINVAL;
+    if (!e && !(e = weft_executor_default()))
+        return -errno;
     memset(stats, 0, sizeof *stats);
     uint64_t finished = TOTAL(e, finished) + TOTAL(e, returned);
     uint64_t submitted = TOTAL(e, submitted);
@@ -81,7 +83,11 @@ static uint64_t read_one(const _Atomic(uint64_t) *counter)
 
 int weft_worker_stats(const weft_executor *e, unsigned worker, weft_stats *stats)
 {
-    if (!e || !stats || worker >= atomic_load_explicit(&e->thread_count, memory_order_acquire))
+    if (!stats)
+        return -EINVAL;
+    if (!e && !(e = weft_executor_default()))
+        return -errno;
+    if (worker >= atomic_load_explicit(&e->thread_count, memory_order_acquire))
         return -EINVAL;
     memset(stats, 0, sizeof *stats);
     const weft__thread *t = e->threads[worker];

@@ -83,8 +83,10 @@ static weft__link *take_left_behind(weft__thread *t)
     unsigned n = atomic_load_explicit(&e->thread_count, memory_order_acquire);
     for (unsigned i = 0; i < n; i++) {
         weft__link *link = e->threads[i] == t ? NULL : take_oldest(&e->threads[i]->inbox);
-        if (link)
+        if (link) {
+            weft__count(&t->port.counts.stolen, 1);
             return link;
+        }
     }
     return NULL;
 }

@@ -103,7 +103,9 @@ void weft__timed_drop(weft_future *f)
         !atomic_exchange_explicit(flag, false, memory_order_acq_rel))
         return;
     weft__count_for(f->executor, offsetof(weft__counts, timers_dropped), 1);
-    weft__poke(f, WEFT__DISARM, WEFT_FOREVER);
+    /* A timer that the coordinator has not heard of yet needs no haste, nor a look at the clock. */
+    bool unheard = atomic_load_explicit(weft__todo(f), memory_order_relaxed) != 0;
+    weft__poke(f, WEFT__DISARM, unheard ? WEFT_FOREVER : weft__coordinator_soon(&f->executor->coordinator));
 }
 
 bool weft__settle_cancelled(weft_future *f, weft_cancel_reason reason)

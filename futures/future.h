@@ -98,7 +98,7 @@ struct weft_future {
         };
     };
     void *value;           /* a job's argument until it ran; then the value. Written by the settler before done */
-    weft__waiter *waiters; /* under LOCK; see waiter.c */
+    weft__waiter *waiters; /* under LOCK; see settle.c */
     union {
         weft__options *options;     /* of a job; NULL: plain. Constant until disposal */
         void (*free_value)(void *); /* of a promise */

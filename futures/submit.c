@@ -287,6 +287,8 @@ int weft_submit_many(weft_executor *e, weft_fn *fn, void *const args[], size_t n
         return -errno;
     bool own = weft__own_thread(e), counted = false;
     int code = n ? admit(e, own, n, &counted) : 0;
+    if (code)
+        atomic_fetch_add_explicit(&e->refused, n, memory_order_relaxed);
     if (code || n == 0)
         return code;
     batch b = {.references = futures ? 2 : 1};
@@ -294,8 +296,12 @@ int weft_submit_many(weft_executor *e, weft_fn *fn, void *const args[], size_t n
     if (!code) {
         batch_store(&b, futures);
         code = batch_queue(&b, e, n, own);
+        for (size_t i = 0; code && futures && i < n; i++)
+            futures[i] = NULL;
     }
-    if (code)
+    if (code) {
         unadmit(e, counted, n);
+        atomic_fetch_add_explicit(&e->refused, n, memory_order_relaxed);
+    }
     return code;
 }

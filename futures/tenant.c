@@ -115,7 +115,7 @@ static void shut(weft_executor *e, weft_shutdown_mode mode)
     if (mode == WEFT_DRAIN)
         return;
     /* The coordinator takes part in emptying the queues: workers may be busy for long. A job that is taken now is
-     * cancelled (futures/submit.c). */
+     * cancelled (futures/job.c). */
     for (weft__link *link; (link = weft__work_take_any(e));) {
         weft__link_ops(link)->run(link, NULL);
         weft__count(&e->coordinator.port.counts.finished, 1);

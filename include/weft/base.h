@@ -14,12 +14,14 @@
  * range of int64_t, means "never". In an option struct 0 means that there is none.
  *
  * Threads. Unless its comment says otherwise, a call may be made from any thread: from outside, from inside a job, and
- * from a callback on the coordinator, which is the one thread of each executor that owns time. No call but
- * weft_token_cancel may be made from a signal handler. weft's own threads block every signal that is not the fault of
- * the running instruction, so handlers of the program run on threads of the program.
+ * from a callback on the coordinator, which is the one thread of each executor that owns time. No call may be made from
+ * a signal handler; weft_token_cancel, which comes with tokens, is to be the one that may. weft's own threads block
+ * every signal that is not the fault of the running instruction, so handlers of the program run on threads of the
+ * program.
  *
- * fork. A child inherits memory but none of the threads. There, calls on an inherited executor or future answer -ESTALE
- * (ESTALE in errno) at once or do nothing; executors that the child makes work as ever.
+ * fork. A child inherits memory but none of the threads. There, calls on an inherited executor or future are to answer
+ * -ESTALE (ESTALE in errno) at once or to do nothing, and executors that the child makes to work as ever. That is not
+ * there yet: until then a child calls nothing of weft.
  *
  * Option structs start as {0}, which stands for every default. New members are only ever appended. */
 #ifndef WEFT_BASE_H

@@ -1,8 +1,9 @@
 /* weft/combine.h: futures of futures.
  *
- * A derived future is decided by others, its inputs, by time, or by both; the coordinator resolves it. It holds a
- * reference of its own to each input, so the caller may release his at once, and leaves nothing behind on them when it
- * is done. The inputs may belong to several executors.
+ * A derived future is decided by others, its inputs, by time, or by both. It is done as soon as the input that decides
+ * it is, on the thread that makes that one done; what time decides, the coordinator resolves. It holds a reference of
+ * its own to each input, so the caller may release his at once, and leaves nothing behind on them when it is done. The
+ * inputs may belong to several executors; a wait_for and a shield belong to that of their input.
  *
  * Its value is a view: it lends what the inputs hold. So a value that has a free_value cannot be taken from an input
  * while a derived future is attached to it (-EBUSY). Taking through a wait_for or a shield takes from the input that it
@@ -24,9 +25,10 @@
  * blocks. Those that make a future give the caller one reference, or NULL and errno, and then nothing is left behind:
  *   EINVAL           a NULL entry in an array (or NULL for an array that has entries), an unknown mode or flag
  *   ENOMEM           no memory
- *   ESHUTDOWN        the executor that would have to resolve it is shut down
- *   ENOTRECOVERABLE  that executor is broken: a worker_start failed
+ *   ESHUTDOWN        the executor that it would belong to is shut down
+ *   EOVERFLOW        16777215 (2^24 - 1) derived futures show one of the inputs already
  *   ESTALE           an executor or future inherited through fork
+ * and for the default executor, if it has to be made, the codes of weft_executor_create.
  * For a NULL in the place of a single future they return NULL and leave errno alone. */
 #ifndef WEFT_COMBINE_H
 #define WEFT_COMBINE_H
@@ -46,15 +48,16 @@ extern "C" {
 typedef enum { WEFT_FIRST_ERROR, WEFT_SETTLED, WEFT_STRICT } weft_gather_mode;
 
 /* A future of n futures. The array is read during the call only; a future may stand in it more than once. n = 0: done
- * on return, succeeded. executor (NULL: the default one) resolves it and runs its callbacks. Its value is NULL; each
- * input's outcome is in weft_gather_outcomes. */
+ * on return, succeeded. executor (NULL: the default one) runs its callbacks and passes on its cancellation. Its value
+ * is NULL; each input's outcome is in weft_gather_outcomes. */
 WEFT_API weft_future *weft_gather(weft_executor *executor, weft_future *const futures[], size_t n,
                                   weft_gather_mode mode);
 
 /* The outcomes of a gather's inputs, in their order, and how many in *n; n may be NULL. Lent while the caller holds the
  * gather; with n = 0 not to be read from, but not NULL. A gather that failed early is a snapshot: what was not done
  * then stays WEFT_PENDING in it. It counts as reading the gather's outcome. NULL and errno: EINPROGRESS: not done;
- * EINVAL: not a gather; ESTALE. */
+ * EINVAL: not a gather; ENOMEM: no memory for them, which is taken at the first such call; ESTALE. Any thread; does not
+ * block. */
 WEFT_API const weft_outcome *weft_gather_outcomes(weft_future *gather, size_t *n);
 
 /* What weft_wait waits for.
@@ -64,13 +67,13 @@ WEFT_API const weft_outcome *weft_gather_outcomes(weft_future *gather, size_t *n
 typedef enum { WEFT_FIRST_COMPLETED, WEFT_FIRST_EXCEPTION, WEFT_ALL_COMPLETED } weft_wait_mode;
 
 /* Blocks until the mode is met, at most for `timeout` ns; 0 or negative only looks. Cancels nothing, takes nothing,
- * does not count as reading. done[i], if done is not NULL, says on return whether futures[i] is done; written with 0,
- * -ETIMEDOUT and -EINTR. n = 0: 0 at once.
+ * does not count as reading. done[i], if done is not NULL, says on return whether futures[i] is done; it is not written
+ * with -EINVAL and -ENOMEM. n = 0: 0 at once.
  *   0           met
  *   -ETIMEDOUT  not in time
- *   -EINVAL     a NULL entry, an unknown mode
+ *   -EINVAL     a NULL entry, NULL for an array that has entries, an unknown mode
  *   -ENOMEM     no memory
- *   and the codes of a refused wait (weft/future.h): -EDEADLK, -EAGAIN, -EINTR, -ESTALE */
+ *   and the codes of a refused wait (weft/future.h): -EDEADLK, -EOVERFLOW, -EAGAIN, -EINTR, -ESTALE */
 WEFT_API int weft_wait(weft_future *const futures[], size_t n, weft_wait_mode mode, int64_t timeout, bool done[]);
 
 /* Flags of weft_wait_for. WEFT_JOIN: done only when the future is done. WEFT_NO_CANCEL: leave the future alone. */
@@ -94,7 +97,7 @@ WEFT_API weft_future *weft_shield(weft_future *future);
 
 /* Succeeds with `value` when `delay` ns have passed, never before; zero or negative: soon, but not inside the call.
  * executor (NULL: the default one) keeps the time, by its own clock. The value stays the program's: weft never frees
- * it. */
+ * it. While the executor is shutting down a sleep is cancelled from birth (WEFT_REASON_SHUTDOWN). */
 WEFT_API weft_future *weft_sleep(weft_executor *executor, int64_t delay, void *value);
 
 #ifdef __cplusplus

@@ -1,7 +1,7 @@
 /* weft/executor.h: who runs.
  *
  * An executor is a number of workers, which run jobs and steal them from one another, and one coordinator, which owns
- * time: it expires deadlines, resolves futures that are made from other futures, and runs callbacks. Callbacks must be
+ * time: it expires deadlines, carries requests to stop to the inputs of a gather, and runs callbacks. Callbacks must be
  * short, for deadlines stand still meanwhile; and no call ever blocks on the coordinator: one that would have to wait
  * there answers -EDEADLK at once.
  *
@@ -102,7 +102,8 @@ WEFT_API weft_executor *weft_executor_default(void);
 /* The executor whose job the caller is running, borrowed; NULL outside a job. Does not block. */
 WEFT_API weft_executor *weft_executor_current(void);
 
-/* How many workers it has, spares not counted. Any thread; does not block. */
+/* How many workers it has, spares not counted; 0 if it is NULL and there is no default executor to be had. Any thread;
+ * does not block. */
 WEFT_API unsigned weft_executor_workers(const weft_executor *executor);
 
 /* The index of the calling worker, from 0; spares are numbered from weft_executor_workers upwards. -1 on the
@@ -112,20 +113,25 @@ WEFT_API int weft_worker_index(void);
 /* Counters since the executor was made. Each is read once, without order among them, so sums need not add up while jobs
  * run; when the executor is quiet they are exact. */
 typedef struct weft_stats {
-    /* Jobs accepted; submits refused, for whatever reason; jobs by outcome; failures that nobody read, hook or not. */
+    /* Jobs accepted; jobs refused with EAGAIN, ESHUTDOWN or ENOTRECOVERABLE; jobs by outcome; failures that
+     * nobody read, hook or not. */
     uint64_t submitted, refused, succeeded, failed, cancelled, timed_out, unobserved_errors;
-    /* Jobs that ran elsewhere than on the worker which had them; times a worker went to sleep for lack of work, and was
-     * woken; jobs that ran inside the wait for them; timers armed, and fired; callbacks that have run. */
+    /* Jobs that a worker took from another one's queues; times a worker went to sleep for lack of work; times a
+     * sleeping worker was woken; jobs that ran inside the wait for them; timers armed, and fired; callbacks
+     * that have run. */
     uint64_t stolen, parks, wakes, inline_runs, timers_armed, timers_fired, callbacks;
     /* As it is now: jobs accepted and not started, jobs started and not done, threads beside the workers. */
     uint64_t queued, running, spares;
-    /* Nanoseconds spent in jobs, over all threads; jobs by the time from submit to start: [k] counts those of 2^k to
+    /* Nanoseconds that workers and spares were awake, up to each one's last going to sleep, waits in jobs included; one
+     * job in 64 of each thread's single submits, by the time from submit to start: [k] counts those of 2^k to
      * 2^(k+1) - 1 ns, [0] those of 0 ns as well. */
     uint64_t busy_ns, latency_ns_log2[64];
 } weft_stats;
 
-/* Writes the counters of the executor, or of one of its workers, to *stats, which belongs to the caller. Any thread;
- * does not block. 0; -EINVAL: stats is NULL or there is no such worker; -ESTALE: inherited through fork. */
+/* Writes the counters of the executor, or of one of its workers or spares, to *stats, which belongs to the caller. Of a
+ * worker refused, unobserved_errors, timers_fired, callbacks and spares are 0, and queued is what lies in its own
+ * queues. Any thread; does not block. 0; -EINVAL: stats is NULL, or there is no such worker; for NULL as the executor
+ * the codes of weft_executor_create too. */
 WEFT_API int weft_executor_stats(const weft_executor *executor, weft_stats *stats);
 WEFT_API int weft_worker_stats(const weft_executor *executor, unsigned worker, weft_stats *stats);
 

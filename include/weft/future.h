@@ -42,7 +42,8 @@
  *   submit, execute                        yes       yes      yes                        no
  *   weft_fail, weft_cancelled              no use    yes      no use                     no
  *   queries, retain, release, outcome      yes       yes      yes                        no
- *   wait, get, take, await                 blocks    blocks   if done, else -EDEADLK     no
+ *   wait, get, take, await                 blocks    blocks   if done, else -EDEADLK;    no
+ *                                                             timeout 0: as elsewhere
  *   cancel, on_done, promise calls         yes       yes      yes                        no
  *   callback_remove                        blocks    blocks   yes (-EALREADY in itself)  no
  *
@@ -78,7 +79,7 @@ typedef struct weft_submit_options {
     /* For traces and reports of errors; not copied: must outlive the job and its future. NULL: none. */
     const char *name;
     /* The job is cancelled together with this token, and born cancelled if it is set already. The job takes a reference
-     * of its own. NULL: none. */
+     * of its own. NULL: none. Tokens are not there yet: anything else is refused with EINVAL. */
     weft_token *token;
     /* Not started before this many ns have passed; 0 or negative: at once. Until then it takes no worker. */
     int64_t delay;
@@ -112,8 +113,8 @@ WEFT_API weft_future *weft_submit_with(weft_executor *executor, weft_fn *fn, voi
 WEFT_API weft_future *weft_submit_copy(weft_executor *executor, weft_fn *fn, const void *arg, size_t size);
 
 /* Submits fn(args[i]) for each i below n, at less cost than one by one; all or none. The futures go to futures[i], a
- * reference each; futures NULL: no futures, as weft_execute. 0, or the codes of weft_submit, negative; then nothing was
- * started and futures[] is as it was. n = 0: 0. */
+ * reference each; futures NULL: no futures, as weft_execute. args NULL: every argument is NULL. 0, or the codes of
+ * weft_submit, negative; then nothing was started and what futures[] holds is of no use. n = 0: 0. */
 WEFT_API int weft_submit_many(weft_executor *executor, weft_fn *fn, void *const args[], size_t n,
                               weft_future *futures[]);
 
@@ -154,7 +155,8 @@ typedef struct weft_outcome {
     weft_cancel_reason reason; /* WEFT_REASON_NONE unless WEFT_CANCELLED */
 } weft_outcome;
 
-/* One more reference to the future, which is returned; NULL for NULL. Any thread that holds one; does not block. */
+/* One more reference to the future, which is returned; NULL for NULL. Any thread that holds one; does not block. There
+ * must never be more than 33554431 (2^25 - 1) to one future, which is not checked. */
 WEFT_API weft_future *weft_future_retain(weft_future *future);
 
 /* Gives one reference back; NULL: nothing. With the last one a value that nobody took goes to free_value, and a failure
@@ -227,7 +229,7 @@ typedef int weft_done_fn(weft_future *future, void *data);
  *   0           registered
  *   -ENOMEM     no memory
  *   -EINVAL     fn is NULL
- *   -ESHUTDOWN  the future's executor is gone, so nobody is left to run it
+ *   -ESHUTDOWN  the future's executor has been shut down, so nobody is left to run it; *handle is NULL or as it was
  *   -ESTALE     inherited through fork
  *   NULL as the waits */
 WEFT_API int weft_on_done(weft_future *future, weft_done_fn *fn, void *data, weft_callback **handle);
@@ -241,8 +243,8 @@ WEFT_API int weft_on_done(weft_future *future, weft_done_fn *fn, void *data, wef
 WEFT_API int weft_callback_remove(weft_callback *handle);
 
 /* A promise is the other end of a future: what the program resolves when something has happened that is not a job. It
- * has one owner, who ends it with weft_promise_destroy. NULL and errno: ENOMEM, ESHUTDOWN, ENOTRECOVERABLE, ESTALE, and
- * those of the default executor. Does not block. */
+ * has one owner, who ends it with weft_promise_destroy. NULL and errno: ENOMEM, ESHUTDOWN (after a shutdown, not while
+ * it drains), ESTALE, and those of the default executor. Does not block. */
 WEFT_API weft_promise *weft_promise_create(weft_executor *executor);
 
 /* Its future, one new reference for each call; NULL for NULL. It stays valid after the promise is gone. */

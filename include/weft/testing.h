@@ -27,10 +27,11 @@ WEFT_API void weft_manual_clock_advance(weft_clock *clock, int64_t by);
 /* Frees the clock; the executors that it governs must be destroyed before. NULL: nothing. */
 WEFT_API void weft_clock_destroy(weft_clock *clock);
 
-/* Makes weft take all its memory by alloc(size, data) and give it back by free_(memory, data), instead of malloc and
- * free. alloc returns memory aligned for any object, or NULL, which the call in need then reports as ENOMEM. Both are
- * called on any thread, several at once, and must not call weft. For the whole process, before the first other call of
- * weft; NULL for both: malloc and free again. */
+/* Makes weft take its memory by alloc(size, data) and give it back by free_(memory, data), instead of malloc, free and
+ * mmap; but for the stacks of threads, and a few pages while it counts the CPUs. alloc returns memory aligned for any
+ * object, or NULL, which the call in need then reports as ENOMEM. Both are called on any thread, several at once, and
+ * must not call weft. For the whole process, before the first other call of weft; NULL for both: malloc and free again.
+ * free_ alone may be NULL: then nothing is given back. */
 WEFT_API void weft_set_allocator(void *(*alloc)(size_t size, void *data), void (*free_)(void *memory, void *data),
                                  void *data);
 
@@ -44,7 +45,9 @@ typedef struct weft_counters {
     size_t bytes;     /* taken from the allocator and not given back */
 } weft_counters;
 
-/* Writes the counters to *counters; each is read once, without order among them. Any thread; does not block. */
+/* Writes the counters to *counters; each is read once, without order among them. So that what was dropped before counts
+ * no more, it wakes each coordinator and waits until that has seen to what was sent to it, but for one that runs a
+ * callback, and not in callbacks. Hold no lock that a callback takes. Any thread; NULL: nothing. */
 WEFT_API void weft_counters_read(weft_counters *counters);
 
 #ifdef __cplusplus
