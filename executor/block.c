@@ -20,9 +20,27 @@
 #include <errno.h>
 #include <string.h>
 
+/* Under roster: t goes off duty, blocked or in reserve; what is in its deques is for the others (worker.c). */
+static void go_off_duty(weft_executor *e, weft__thread *t)
+{
+    if (weft__deque_size(&t->inbox) + weft__deque_size(&t->ready) == 0)
+        return;
+    atomic_store_explicit(&t->left, true, memory_order_relaxed);
+    atomic_fetch_add_explicit(&e->left_behind, 1, memory_order_relaxed);
+}
+
+static void go_on_duty(weft_executor *e, weft__thread *t)
+{
+    if (!atomic_load_explicit(&t->left, memory_order_relaxed))
+        return;
+    atomic_store_explicit(&t->left, false, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&e->left_behind, 1, memory_order_relaxed);
+}
+
 static void put_in_reserve(weft_executor *e, weft__thread *t)
 {
     t->in_reserve = true;
+    go_off_duty(e, t);
     t->next_reserve = e->reserve;
     e->reserve = t;
 }
@@ -33,6 +51,7 @@ static weft__thread *take_from_reserve(weft_executor *e)
     if (t) {
         e->reserve = t->next_reserve;
         t->in_reserve = false;
+        go_on_duty(e, t);
     }
     return t;
 }
@@ -119,7 +138,10 @@ int weft__block_begin(weft__thread *t)
     pthread_mutex_lock(&e->roster);
     uint32_t surplus = atomic_load_explicit(&e->surplus, memory_order_relaxed);
     weft__thread *spare = NULL;
-    if (surplus > 0) {
+    bool stopping = atomic_load_explicit(&e->stopping, memory_order_relaxed); /* written under roster */
+    if (stopping) {
+        /* A hook waits for another executor; there is nothing left to stand in for. */
+    } else if (surplus > 0) {
         atomic_store_explicit(&e->surplus, surplus - 1, memory_order_seq_cst);
     } else if ((spare = take_from_reserve(e))) {
         weft__idle_admit(spare);
@@ -133,6 +155,7 @@ int weft__block_begin(weft__thread *t)
         if (e->blocked)
             e->blocked->link_blocked = &t->next_blocked;
         e->blocked = t;
+        go_off_duty(e, t);
         /* seq_cst: partner of the load in weft__blocked_wake_all's callers; see futures/cancel.c. */
         atomic_fetch_add_explicit(&e->blocked_count, 1, memory_order_seq_cst);
     }
@@ -146,12 +169,15 @@ void weft__block_end(weft__thread *t)
 {
     weft_executor *e = t->executor;
     pthread_mutex_lock(&e->roster);
+    go_on_duty(e, t);
     *t->link_blocked = t->next_blocked;
     if (t->next_blocked)
         t->next_blocked->link_blocked = t->link_blocked;
     atomic_fetch_sub_explicit(&e->blocked_count, 1, memory_order_relaxed);
-    weft__thread *sleeper = weft__idle_withdraw(e);
-    if (sleeper)
+    weft__thread *sleeper = NULL;
+    if (atomic_load_explicit(&e->stopping, memory_order_relaxed)) {
+        /* Written under roster: sleepers are being woken to end and must be found. */
+    } else if ((sleeper = weft__idle_withdraw(e)))
         put_in_reserve(e, sleeper);
     else
         atomic_fetch_add_explicit(&e->surplus, 1, memory_order_seq_cst);

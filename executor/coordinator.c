@@ -43,9 +43,8 @@ bool weft__coordinator_post_chain(weft__coordinator *c, weft__link *first, weft_
 
 int64_t weft__coordinator_soon(const weft__coordinator *c)
 {
-    /* Relaxed: a rough figure will do. */
-    int64_t slept_at = atomic_load_explicit(&c->slept_at, memory_order_relaxed);
-    return weft__now() - slept_at > SOON_NS ? 0 : WEFT_FOREVER;
+    /* Relaxed: who reads an old value wakes it once too often, or waits for its next wake-up: see sleep_until. */
+    return atomic_load_explicit(&c->lingers, memory_order_relaxed) ? WEFT_FOREVER : 0;
 }
 
 void weft__coordinator_defer(weft__coordinator *c, weft__link *link)
@@ -67,7 +66,8 @@ void weft__coordinator_news(weft__coordinator *c)
 static void handle_news(weft__link *link, weft__coordinator *c)
 {
     (void)link;
-    atomic_store_explicit(&c->news_posted, 0, memory_order_release);
+    /* acq_rel, with the exchange in weft__coordinator_news: who found 1 there has its news seen by what follows. */
+    atomic_exchange_explicit(&c->news_posted, 0, memory_order_acq_rel);
 }
 
 static const weft__ops news_ops = {.handle = handle_news};
@@ -76,6 +76,7 @@ static void handle_messages(weft__coordinator *c)
 {
     for (weft__link *link = weft__mailbox_take(&c->mailbox); link;) {
         weft__link *next = atomic_load_explicit(&link->next, memory_order_relaxed);
+        c->busy = true;
         weft__link_ops(link)->handle(link, c);
         link = next;
     }
@@ -86,6 +87,7 @@ static void expire_timers(weft__coordinator *c, int64_t now)
     weft__timer *timer;
     while ((timer = weft__wheel_expire(&c->wheel, now))) {
         weft__link *link = weft__timer_link(timer);
+        c->busy = true;
         weft__link_ops(link)->expire(link, c);
     }
 }
@@ -104,18 +106,22 @@ static bool run_callback(weft__coordinator *c)
     return true;
 }
 
-/* Sleeps until the mailbox wants it or the time of the wheel's next event has come. */
+/* Sleeps until the mailbox wants it or the time of the wheel's next event has come. After a round that had something to
+ * do it lingers: it sleeps for SOON_NS at most, once, and then sees to what was posted without waking it. */
 static void sleep_until(weft__coordinator *c, int64_t next)
 {
     weft_executor *e = c->executor;
-    atomic_store_explicit(&c->slept_at, weft__now(), memory_order_relaxed);
-    if (!weft__mailbox_sleep(&c->mailbox, next))
-        return;
+    bool lingers = c->busy;
+    c->busy = false;
+    /* A poster that read true just before and posts just afterwards is seen at the next wake-up: tidiness only. */
+    atomic_store_explicit(&c->lingers, lingers, memory_order_relaxed);
     /* A manual clock announces itself by message. */
-    int64_t until = e->clock ? INT64_MAX : next;
-    if (e->clock && weft__clock_read(e->clock) >= next)
-        return;
-    weft__futex_wait(weft__futex_half(&c->mailbox.head), weft__mailbox_sleep_value(), until);
+    if (weft__mailbox_sleep(&c->mailbox, next) && !(e->clock && weft__clock_read(e->clock) >= next)) {
+        int64_t until = e->clock ? INT64_MAX : next;
+        int64_t soon = lingers ? weft__deadline(weft__now(), SOON_NS) : INT64_MAX;
+        weft__futex_wait(weft__futex_half(&c->mailbox.head), weft__mailbox_sleep_value(), until < soon ? until : soon);
+    }
+    atomic_store_explicit(&c->lingers, true, memory_order_relaxed);
 }
 
 static void round_once(weft__coordinator *c)

@@ -21,9 +21,10 @@ typedef struct weft__coordinator {
     weft_executor *executor;
     weft__link *callbacks_first, *callbacks_last; /* callbacks due to run, oldest first */
     weft__port port;
+    bool busy;   /* this round had something to do */
     bool closed; /* the mailbox is closed: nothing is left to do but to end */
     pthread_t id;
-    _Atomic(int64_t) slept_at;     /* CLOCK_MONOTONIC when it last went to sleep; posters of what can wait read it */
+    _Atomic(bool) lingers; /* it sleeps for SOON_NS at most, or is awake; posters of what can wait a little read it */
     _Atomic(uint32_t) in_callback; /* 1 while foreign code runs here; who only wants figures does not wait for it */
     weft__link *ticks;             /* of those who wait until all that is due is resolved (clock.c) */
     struct weft__coordinator *next_on_clock; /* the clock's lock */
@@ -38,9 +39,8 @@ typedef struct weft__coordinator {
  * wait-free but for the contention on one word; does not block. */
 bool weft__coordinator_post(weft__coordinator *c, weft__link *link, int64_t deadline);
 
-/* When something must be looked at that is only a matter of tidiness, such as a timer of no more use: at once if the
- * coordinator has slept for a while, with the next message otherwise. So it leaves soon, and a busy program does not wake
- * the coordinator for each. */
+/* The deadline for what should be looked at soon but not for each one at once, such as a timer that is of no more use:
+ * WEFT_FOREVER while the coordinator is awake or lingers, 0 when it sleeps for long. */
 int64_t weft__coordinator_soon(const weft__coordinator *c);
 
 /* The same for a chain, oldest first; nothing else comes in between. */

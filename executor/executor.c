@@ -48,6 +48,7 @@ static void list_add(weft_executor *e)
     if (list)
         list->previous_executor = e;
     list = e;
+    e->listed = true;
     pthread_mutex_unlock(&list_lock);
 }
 
@@ -64,7 +65,7 @@ static void list_remove(weft_executor *e)
 }
 
 /* False: it is being freed. */
-static bool try_pin(weft_executor *e)
+bool weft__executor_try_pin(weft_executor *e)
 {
     uint32_t references = atomic_load_explicit(&e->references, memory_order_relaxed);
     while (references > 0)
@@ -77,13 +78,14 @@ static bool try_pin(weft_executor *e)
 /* The executor with the smallest id above this one, pinned; NULL: there is none. */
 static weft_executor *list_next(uint64_t id)
 {
-    weft_executor *best = NULL;
+    weft_executor *best;
     pthread_mutex_lock(&list_lock);
-    for (weft_executor *e = list; e; e = e->next_executor)
-        if (e->id > id && (!best || e->id < best->id) && atomic_load_explicit(&e->references, memory_order_relaxed))
-            best = e;
-    if (best && !try_pin(best))
+    do {
         best = NULL;
+        for (weft_executor *e = list; e; e = e->next_executor)
+            if (e->id > id && (!best || e->id < best->id) && atomic_load_explicit(&e->references, memory_order_relaxed))
+                best = e;
+    } while (best && !weft__executor_try_pin(best));
     pthread_mutex_unlock(&list_lock);
     return best;
 }
@@ -100,7 +102,8 @@ void weft__executors_each(void (*visit)(weft_executor *e, void *data), void *dat
 /* The last reference is gone: no thread, no future, nobody in a call. */
 static void executor_free(weft_executor *e)
 {
-    list_remove(e);
+    if (e->listed)
+        list_remove(e);
     weft__ports_free(e);
     unsigned n = atomic_load_explicit(&e->thread_count, memory_order_relaxed);
     for (unsigned i = 0; i < n; i++)
@@ -186,7 +189,6 @@ static weft_executor *executor_new(const weft_executor_options *options)
     weft__slab_init(&e->slab, slab_gone, e);
     pthread_mutex_init(&e->roster, NULL);
     pthread_mutex_init(&e->large_lock, NULL);
-    list_add(e);
     return e;
 }
 
@@ -231,6 +233,7 @@ weft_executor *weft_executor_create(const weft_executor_options *options)
         errno = -result;
         return NULL;
     }
+    list_add(e); /* only now: who finds it there may send its coordinator a message */
     pthread_mutex_lock(&e->roster);
     for (unsigned i = 0; i < e->workers && !result; i++)
         result = weft__thread_spawn(e);

@@ -72,6 +72,8 @@ typedef struct weft__tenant {
     /* On a thread that a job has ended (pthread_exit): settles the jobs that were on its stack, innermost first. Returns
      * how many of them came out of a queue. */
     unsigned (*abandon)(weft_future *job);
+    /* On the coordinator, at the very end: gives up the reference of a timer that was still in the wheel. */
+    void (*unarm)(weft__link *link);
 } weft__tenant;
 
 extern const weft__tenant weft__futures_tenant;
@@ -81,6 +83,7 @@ struct weft_executor {
     alignas(WEFT__PAIR) uint64_t id; /* never used twice in a process; constant */
     _Atomic(uint32_t) phase;         /* enum weft__phase */
     _Atomic(uint32_t) mode;          /* weft_shutdown_mode in force; meaningful from WEFT__CLOSING on */
+    _Atomic(bool) sealed;            /* set before the last walk: promises and derived futures are refused */
     _Atomic(int32_t) broken;         /* not 0: worker_start failed; -ENOTRECOVERABLE from then on */
     _Atomic(uint32_t) stopping;      /* quiet: the threads are to end */
     _Atomic(uint32_t) cancel_epoch;  /* grows with each request to a running job; weft_cancelled() compares it */
@@ -111,7 +114,7 @@ struct weft_executor {
     struct weft__thread *reserve; /* parked threads that stand in for nobody */
     struct weft__thread *blocked; /* threads blocked in a wait (also counted, for a look without the lock) */
     _Atomic(uint32_t) blocked_count;
-    unsigned starting; /* threads whose worker_start has not returned yet */
+    _Atomic(uint32_t) left_behind; /* threads off duty that left jobs in their deques; written under roster */
 
     /* Under ports_lock (process-wide, thread.c). */
     weft__port *ports;
@@ -127,6 +130,7 @@ struct weft_executor {
     pthread_mutex_t large_lock;
     struct weft_executor *next_executor; /* in the process's list, under its lock */
     struct weft_executor *previous_executor;
+    bool listed; /* it is in that list; the creator, then who frees it */
 };
 
 static inline uint32_t weft__phase(const weft_executor *e)
@@ -140,6 +144,7 @@ int64_t weft__executor_now(const weft_executor *e);
 /* Keeps the structure (not the threads) in being. */
 void weft__executor_pin(weft_executor *e);
 void weft__executor_unpin(weft_executor *e);
+bool weft__executor_try_pin(weft_executor *e); /* false: it is being freed; under a lock that executor_free takes */
 
 /* The default executor as weft_executor_default returns it, or `e`; NULL with errno set. */
 weft_executor *weft__executor_or_default(weft_executor *e);

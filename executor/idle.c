@@ -133,7 +133,7 @@ void weft__search_end(struct weft__thread *t)
     /* With one group, nobody asleep in it means nobody to wake. A push that met this searcher has not looked at the other
      * groups, if there are any. */
     weft_executor *e = t->executor;
-    bool any = (v & ~searching_mask) || atomic_load_explicit(&e->idle.used, memory_order_relaxed) > 1;
+    bool any = (v & ~searching_mask) || atomic_load_explicit(&e->idle.used, memory_order_seq_cst) > 1;
     if ((v & searching_mask) == 1 && any && weft__work_visible(e))
         weft__notify(e);
 }

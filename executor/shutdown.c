@@ -1,6 +1,6 @@
 /* shutdown.c: how an executor comes to rest.
  *
- *   1. shutdown_begin, on any thread: raises the mode, moves the phase from OPEN to CLOSING, closes the outside queues, and
+ *   1. shutdown_begin, on any thread: raises the mode, closes the outside queues, moves the phase from OPEN to CLOSING, and
  *      sends the coordinator news. A submit from outside is refused from the moment its queue is closed, exactly: it went
  *      in, or it was told -ESHUTDOWN (inject.c).
  *   2. The coordinator, for each mode it has not seen yet: what only time or promises could resolve is cancelled, and in
@@ -12,7 +12,9 @@
  *      nothing was queued or ran, and since outside submits are refused nothing will be.
  *   5. Then promises and what hangs on them are cancelled (tenant->sweep) and callbacks run; these may submit jobs again,
  *      so 4 is repeated until a round finds nothing.
- *   6. The mailbox is closed, which succeeds only while it is empty; the phase becomes QUIET and every thread ends, its
+ *   6. The executor is sealed: a promise or a derived future that is made now is refused or cancelled by its maker, who
+ *      looks at the seal after publishing it. Then 4 and 5 once more, for what was published before.
+ *   7. The mailbox is closed, which succeeds only while it is empty; the phase becomes QUIET and every thread ends, its
  *      worker_stop first. Whoever is last to leave wakes those who wait for quiet.
  *
  * Destroy is a shutdown that drains, waits for ever, and joins the threads. */
@@ -31,13 +33,14 @@ static void raise_mode(weft_executor *e, weft_shutdown_mode mode)
 void weft__shutdown_begin(weft_executor *e, weft_shutdown_mode mode)
 {
     raise_mode(e, mode);
+    /* The queues before the phase: once the coordinator sees CLOSING it may conclude that nothing comes any more. */
+    for (unsigned p = 0; p < 3; p++)
+        weft__inject_close(&e->inject[p]);
     uint32_t open = WEFT__OPEN;
     /* seq_cst: partner of the loads of phase by a thread that falls asleep (idle.c) and by who makes a promise or a
      * derived future (futures/): they look after their own store, this looks for what they stored afterwards. */
     atomic_compare_exchange_strong_explicit(&e->phase, &open, WEFT__CLOSING, memory_order_seq_cst,
                                             memory_order_relaxed);
-    for (unsigned p = 0; p < 3; p++)
-        weft__inject_close(&e->inject[p]);
     if (mode == WEFT_CANCEL_ALL) {
         atomic_fetch_add_explicit(&e->cancel_epoch, 1, memory_order_seq_cst);
         weft__blocked_wake_all(e);
@@ -88,12 +91,18 @@ static void become_quiet(weft_executor *e)
 {
     e->coordinator.closed = true;
     atomic_store_explicit(&e->phase, WEFT__QUIET, memory_order_seq_cst);
-    atomic_store_explicit(&e->stopping, 1, memory_order_seq_cst);
-    weft__notify_all(e);
+    /* Behind the phase: a destructor that runs here can submit nothing any more. */
+    for (weft__timer *timer; (timer = weft__wheel_any(&e->coordinator.wheel));) {
+        weft__wheel_remove(&e->coordinator.wheel, timer);
+        e->tenant->unarm(weft__timer_link(timer));
+    }
+    /* Under roster: nobody goes into reserve, or leaves it, behind this back (weft__block_begin, weft__block_end). */
     pthread_mutex_lock(&e->roster);
+    atomic_store_explicit(&e->stopping, 1, memory_order_seq_cst);
     for (weft__thread *t = e->reserve; t; t = t->next_reserve)
         weft__unpark(t);
     pthread_mutex_unlock(&e->roster);
+    weft__notify_all(e);
     weft__shutdown_left(e); /* the coordinator's part; the last worker to leave may be the one that announces it */
 }
 
@@ -108,7 +117,10 @@ bool weft__shutdown_step(weft_executor *e)
     }
     if (!jobs_quiet(e))
         return false;
-    if (e->tenant->sweep(e) || !weft__mailbox_close(&c->mailbox))
+    if (e->tenant->sweep(e))
+        return true;
+    /* seq_cst: who makes a future looks after publishing it; either he sees the seal or the next walk sees it. */
+    if (!atomic_exchange_explicit(&e->sealed, true, memory_order_seq_cst) || !weft__mailbox_close(&c->mailbox))
         return true;
     become_quiet(e);
     return true;

@@ -34,16 +34,19 @@ static void adopt(weft__self_t *self, weft__port *port)
 /* Gives up one of this thread's ports; false: it has none left. */
 static bool give_up_port(weft__self_t *self)
 {
+    bool pinned = false;
     pthread_mutex_lock(&ports_lock);
     weft__port *port = self->ports;
+    weft_executor *e = port ? port->executor : NULL;
     if (port) {
         self->ports = port->mine;
-        weft__executor_pin(port->executor); /* the last chunk of its heap may be what keeps it */
+        pinned = weft__executor_try_pin(e); /* the last chunk of its heap may be what keeps it */
+        if (!pinned)
+            port->owner = NULL; /* weft__ports_free is about to free it; its heap is empty */
     }
     pthread_mutex_unlock(&ports_lock);
-    if (!port)
-        return false;
-    weft_executor *e = port->executor;
+    if (!pinned)
+        return port != NULL;
     weft__heap_detach(&port->heap);
     pthread_mutex_lock(&ports_lock);
     port->owner = NULL;
@@ -80,6 +83,7 @@ static void replace_worker(weft__self_t *self)
 static void thread_ended(void *value)
 {
     weft__self_t *self = value;
+    self->registered = false; /* the key's value is NULL by now: who goes on working here sets the hook anew */
     if (self->thread && self->job)
         replace_worker(self);
     while (give_up_port(self))
@@ -195,12 +199,11 @@ static weft__port *port_of_the_gone(void)
 {
     pthread_mutex_lock(&ports_lock);
     weft__port *port = weft__self.ports;
-    while (port && (weft__phase(port->executor) != WEFT__GONE || port->left))
+    while (port && (weft__phase(port->executor) != WEFT__GONE || port->left ||
+                    !weft__executor_try_pin(port->executor))) /* being freed: nothing left to give up */
         port = port->mine;
-    if (port) {
+    if (port)
         port->left = true;
-        weft__executor_pin(port->executor);
-    }
     pthread_mutex_unlock(&ports_lock);
     return port;
 }

@@ -72,9 +72,11 @@ typedef struct weft__thread {
     weft_future *job;                                  /* that waits; the same lock */
     weft_future *const *awaits;                        /* the futures it is blocked on; the same lock */
     size_t awaits_count;
-    bool awaits_all; /* it needs them all; else any of them will do */
+    bool awaits_uncut; /* a request to stop does not end the wait */
+    bool awaits_all;   /* it needs them all; else any of them will do */
     bool visited;
     bool in_reserve;
+    _Atomic(bool) left; /* counted in left_behind; written under roster, read by workers */
 } weft__thread;
 
 struct weft__waiter;
@@ -87,6 +89,7 @@ typedef struct weft__self {
     uint32_t job_epoch;                    /* cancel_epoch when weft_cancelled last looked outwards from it */
     int failure;                           /* what weft_fail said in it; 0 nothing */
     bool draining;                         /* settle is already at work further down this stack */
+    unsigned looks;                        /* left to weft__rests_on_job */
     bool disposing;                        /* likewise, of disposing of futures */
     weft__link *disposals;
     struct weft__waiter *drain_first, *drain_last;

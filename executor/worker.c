@@ -74,16 +74,22 @@ static weft__link *steal(weft__thread *t)
     return NULL;
 }
 
-/* The inboxes of threads that are blocked in a wait hold older jobs than the outside queue. */
+/* What threads that are blocked or in reserve have left: their inboxes hold older jobs than the outside queue, and their
+ * ready deques would have to wait until nothing comes from outside. With one worker the inbox of a thread that has just
+ * resumed counts as well, for the sake of the order of submission. */
 static weft__link *take_left_behind(weft__thread *t)
 {
     weft_executor *e = t->executor;
-    if (atomic_load_explicit(&e->blocked_count, memory_order_relaxed) == 0)
-        return NULL;
     unsigned n = atomic_load_explicit(&e->thread_count, memory_order_acquire);
+    bool any = atomic_load_explicit(&e->left_behind, memory_order_relaxed) > 0;
+    if (n <= e->workers || (!any && e->workers > 1))
+        return NULL;
     for (unsigned i = 0; i < n; i++) {
-        weft__link *link = e->threads[i] == t ? NULL : take_oldest(&e->threads[i]->inbox);
-        if (link) {
+        weft__thread *other = e->threads[i];
+        bool left = atomic_load_explicit(&other->left, memory_order_relaxed);
+        weft__link *link = NULL;
+        if (other != t && (left || e->workers == 1) &&
+            ((link = take_oldest(&other->inbox)) || (left && (link = take_oldest(&other->ready))))) {
             weft__count(&t->port.counts.stolen, 1);
             return link;
         }

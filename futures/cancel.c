@@ -45,7 +45,9 @@ weft_cancel_effect weft_cancel(weft_future *f)
 static weft_cancel_reason reason_from_outside(const weft_future *job)
 {
     weft_executor *e = job->executor;
-    if (weft__phase(e) != WEFT__OPEN && atomic_load_explicit(&e->mode, memory_order_acquire) == WEFT_CANCEL_ALL)
+    /* seq_cst, both: after being counted as blocked; shutdown_begin writes them and then looks at that count. */
+    if (atomic_load_explicit(&e->phase, memory_order_seq_cst) != WEFT__OPEN &&
+        atomic_load_explicit(&e->mode, memory_order_seq_cst) == WEFT_CANCEL_ALL)
         return WEFT_REASON_SHUTDOWN;
     for (weft_future *outer; job->outer & WEFT__RUN_AWAITED && (outer = weft__outer(job)); job = outer) {
         uint64_t word = atomic_load_explicit(&outer->word, memory_order_seq_cst);

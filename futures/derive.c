@@ -82,10 +82,18 @@ bool weft__timed_arm(weft_future *f, int64_t delay)
     weft__timer_init(timer);
     timer->deadline = weft__deadline(weft__executor_now(f->executor), delay);
     bool timed = timer->deadline != WEFT_FOREVER;
-    atomic_store_explicit(weft__timer_flag(f), timed, memory_order_relaxed);
+    /* A delayed job that is never due waits for time, too. Release: the timer, for shutdown's walk. */
+    atomic_store_explicit(weft__timer_flag(f), timed || is_job(f), memory_order_release);
     if (timed)
         weft__count_for(f->executor, offsetof(weft__counts, timers_armed), 1);
     return timed;
+}
+
+bool weft__timed_post(weft_future *f, int64_t deadline)
+{
+    /* If it is disarmed before the coordinator wakes up that must not wait for hours: soon, if not by the deadline. */
+    int64_t soon = weft__coordinator_soon(&f->executor->coordinator);
+    return weft__poke(f, WEFT__ARM, soon < deadline ? soon : deadline);
 }
 
 bool weft__timed_fired(weft_future *f, weft__coordinator *c)
@@ -102,10 +110,10 @@ void weft__timed_drop(weft_future *f)
     if (!atomic_load_explicit(flag, memory_order_relaxed) ||
         !atomic_exchange_explicit(flag, false, memory_order_acq_rel))
         return;
+    if (weft__link_timer(&f->link)->deadline == WEFT_FOREVER)
+        return;
     weft__count_for(f->executor, offsetof(weft__counts, timers_dropped), 1);
-    /* A timer that the coordinator has not heard of yet needs no haste, nor a look at the clock. */
-    bool unheard = atomic_load_explicit(weft__todo(f), memory_order_relaxed) != 0;
-    weft__poke(f, WEFT__DISARM, unheard ? WEFT_FOREVER : weft__coordinator_soon(&f->executor->coordinator));
+    weft__poke(f, WEFT__DISARM, weft__coordinator_soon(&f->executor->coordinator));
 }
 
 bool weft__settle_cancelled(weft_future *f, weft_cancel_reason reason)
@@ -116,14 +124,14 @@ bool weft__settle_cancelled(weft_future *f, weft_cancel_reason reason)
     return true;
 }
 
-void weft__mirror(weft_future *f, weft_future *input)
+void weft__mirror(weft_future *f, weft_future *input, bool taken)
 {
     uint64_t word = weft__word(input);
     unsigned state = weft__state(word);
     switch (state) {
     case WEFT_SUCCEEDED:
         f->value = input->value;
-        if (word & WEFT__TAKEN) {
+        if (taken) {
             f->value = NULL;
             f->error = -ENODATA;
             state = WEFT_FAILED;
@@ -139,6 +147,11 @@ void weft__mirror(weft_future *f, weft_future *input)
         break;
     }
     weft__settle(f, state, 0);
+}
+
+bool weft__sealed(weft_executor *e)
+{
+    return atomic_load_explicit(&e->sealed, memory_order_seq_cst);
 }
 
 bool weft__refused_phase(weft_executor *e)

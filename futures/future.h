@@ -77,6 +77,8 @@ typedef struct weft__future_ops {
     int (*help)(weft_future *f, bool awaited);
     /* The future that f mirrors or the one input it waits for; NULL: none. */
     weft_future *(*input)(weft_future *f);
+    /* Ends by time, whatever the input does. NULL: no. */
+    bool (*timed)(weft_future *f);
     /* Leaves its inputs and timers: nobody wants it any more, or shutdown has CANCELLED it. NULL: it has none. */
     void (*abandon)(weft_future *f);
     /* Does a job that has not ended decide about it? */
@@ -220,6 +222,9 @@ bool weft__detach(weft_future *f, weft__waiter *node);
 int weft__word_sleep(weft_future *f, uint64_t seen, int64_t deadline);
 void weft__wait_settled(weft_future *f);
 
+/* Notifies now, or, if this thread is at it further down its stack, there. */
+void weft__tell(weft__waiter *node);
+
 /* A gather attaches to its inputs without a node. WEFT__BUSY: another one is there, use a node. */
 struct weft__gather;
 enum weft__direct { WEFT__ATTACHED, WEFT__WAS_DONE, WEFT__TWICE, WEFT__BUSY };
@@ -260,6 +265,7 @@ typedef struct weft__wait {
 /* 0 ready, -ETIMEDOUT, -EINTR; refused: -EDEADLK, -EAGAIN. */
 int weft__block(const weft__wait *wait, int64_t deadline);
 bool weft__on_own_stack(weft_future *f);
+bool weft__stack_is_low(const weft__thread *t);
 int weft__outcome_code(weft_future *f, uint64_t word);
 void weft__outcome_read(weft_future *f, uint64_t word, weft_outcome *outcome);
 
@@ -270,13 +276,16 @@ bool weft__poke(weft_future *f, uint32_t what, int64_t deadline);
 uint32_t weft__poked(weft_future *f);
 void weft__poke_done(weft_future *f); /* gives up the mailbox's hold */
 /* Timers of weft__timed futures. arm: computes the deadline and counts the timer, before the future is published; false:
- * it is never due. The maker then pokes WEFT__ARM. drop: any thread, once the timer is of no use. fired: false: dropped. */
+ * it is never due. post: has the coordinator arm it, after it was published; false: the coordinator is gone. drop: any thread, once the timer is of no use. fired: false: dropped. */
 void weft__timed_handle(weft__link *link, weft__coordinator *c);
 bool weft__timed_arm(weft_future *f, int64_t delay);
+bool weft__timed_post(weft_future *f, int64_t deadline);
 bool weft__timed_fired(weft_future *f, weft__coordinator *c);
 void weft__timed_drop(weft_future *f);
 bool weft__settle_cancelled(weft_future *f, weft_cancel_reason reason);
-void weft__mirror(weft_future *f, weft_future *input);
+void weft__mirror(weft_future *f, weft_future *input, bool taken);
+bool weft__sealed(weft_executor *e);
+bool weft__rests_on_job(weft_future *f); /* does a job that has not ended decide about f? tenant.c */
 bool weft__refused_phase(weft_executor *e);
 size_t weft__index_of(weft_future *f);
 size_t weft__gather_index(weft_future *f);

@@ -23,13 +23,13 @@ typedef struct weft__gather {
     _Atomic(bool) shut;                   /* an input was cancelled by shutdown */
     bool snapshot_taken;                  /* by who claimed the gather, before done */
     _Atomic(size_t) left;                 /* inputs not done, and one for the maker while it is at it */
+    _Atomic(bool) made;                   /* all inputs are attached; before, a failure is only noted */
+    weft__waiter last, first;             /* queued when the last input is done, and when the first has failed */
     _Atomic(size_t) failed;               /* 1 + index of the first input that failed; 0 none */
     _Atomic(weft_outcome *) outcomes;     /* made when first asked for */
     extra *extras;                        /* nodes on inputs that had a gather already; constant once made */
     struct weft__gather *next, *previous; /* the executor's large futures; large_lock */
-    uint64_t *finished;                   /* bitmaps behind inputs: done when the snapshot was taken */
-    uint64_t *taken;                      /* its value had been taken before; the maker */
-    weft_future *inputs[];
+    weft_future *inputs[];                /* and behind them two bitmaps, see below */
 } gather;
 
 struct extra {
@@ -42,6 +42,18 @@ struct extra {
 static gather *gather_of(weft_future *f)
 {
     return (gather *)(void *)f;
+}
+
+/* Which were done when the snapshot was taken. */
+static uint64_t *finished(const gather *g)
+{
+    return (uint64_t *)(uintptr_t)(g->inputs + g->n);
+}
+
+/* Whose value had been taken before; the maker writes. */
+static uint64_t *taken(const gather *g)
+{
+    return finished(g) + (g->n + 63) / 64;
 }
 
 static bool bit(const uint64_t *map, size_t i)
@@ -60,13 +72,13 @@ static void take_snapshot(gather *g)
 {
     for (size_t i = 0; i < g->n; i++)
         if (weft__done(weft__word(g->inputs[i])))
-            set_bit(g->finished, i);
+            set_bit(finished(g), i);
     g->snapshot_taken = true;
 }
 
 static int input_error(const gather *g, size_t i)
 {
-    return bit(g->taken, i) ? -ENODATA : weft__outcome_code(g->inputs[i], weft__word(g->inputs[i]));
+    return bit(taken(g), i) ? -ENODATA : weft__outcome_code(g->inputs[i], weft__word(g->inputs[i]));
 }
 
 /* The state that the inputs decide; writes error and reason. The caller has claimed the gather. */
@@ -97,7 +109,9 @@ static bool claim_unless_cancelled(weft_future *f)
     return true;
 }
 
-/* An input has failed, the first to do so. */
+static void leave_inputs(gather *g);
+
+/* An input has failed, the first to do so. May be called twice. */
 static void first_failure(gather *g)
 {
     weft_future *f = &g->base;
@@ -110,7 +124,8 @@ static void first_failure(gather *g)
         return;
     take_snapshot(g);
     weft__settle(f, decide(g), 0);
-    weft__poke(f, WEFT__LEAVE, 0);
+    if (!weft__poke(f, WEFT__LEAVE, 0))
+        leave_inputs(g);
 }
 
 static size_t index_of(const gather *g, const weft_future *input)
@@ -121,37 +136,65 @@ static size_t index_of(const gather *g, const weft_future *input)
     return i;
 }
 
-static void note_outcome(gather *g, weft_future *input, size_t index)
+/* Whether it was the first failure. */
+static bool note_outcome(gather *g, weft_future *input, size_t index)
 {
     uint64_t word = weft__word(input);
-    bool taken = weft__state(word) == WEFT_SUCCEEDED && index < g->n && bit(g->taken, index);
-    if (weft__state(word) == WEFT_SUCCEEDED && !taken)
-        return;
+    bool was_taken = weft__state(word) == WEFT_SUCCEEDED && index < g->n && bit(taken(g), index);
+    if (weft__state(word) == WEFT_SUCCEEDED && !was_taken)
+        return false;
     if (weft__state(word) == WEFT_CANCELLED && weft__reason(word) == WEFT_REASON_SHUTDOWN)
         atomic_store_explicit(&g->shut, true, memory_order_release);
     size_t none = 0;
     if (g->mode == WEFT_SETTLED || atomic_load_explicit(&g->failed, memory_order_relaxed))
-        return;
+        return false;
     size_t failed = 1 + (index < g->n ? index : index_of(g, input));
-    if (atomic_compare_exchange_strong_explicit(&g->failed, &none, failed, memory_order_acq_rel, memory_order_relaxed))
-        first_failure(g);
+    /* seq_cst, with the look at `made`: either the maker sees the failure or who noted it sees that it is made. */
+    return atomic_compare_exchange_strong_explicit(&g->failed, &none, failed, memory_order_seq_cst,
+                                                   memory_order_relaxed);
 }
 
-static void count_down(gather *g, size_t by)
+static void resolve(gather *g)
 {
     weft_future *f = &g->base;
-    /* acq_rel: who comes last sees what the others noted. */
-    if (atomic_fetch_sub_explicit(&g->left, by, memory_order_acq_rel) != by)
-        return;
     if (weft__claim(f, WEFT__CLAIMED, 0))
         weft__settle(f, decide(g), 0);
     weft__let_go(f); /* the inputs' */
 }
 
+static bool counted_down(gather *g)
+{
+    /* acq_rel: who comes last sees what the others noted. */
+    return atomic_fetch_sub_explicit(&g->left, 1, memory_order_acq_rel) == 1;
+}
+
+static void count_down(gather *g)
+{
+    if (counted_down(g))
+        resolve(g);
+}
+
+static void last_done(weft__waiter *node)
+{
+    resolve((gather *)(void *)((char *)node - offsetof(gather, last)));
+}
+
+static void first_failed(weft__waiter *node)
+{
+    gather *g = (gather *)(void *)((char *)node - offsetof(gather, first));
+    first_failure(g);
+    weft__let_go(&g->base);
+}
+
+/* Through the thread's list of what to notify: gathers of gathers resolve in a loop. */
 void weft__gather_input_done(gather *g, weft_future *input)
 {
-    note_outcome(g, input, SIZE_MAX);
-    count_down(g, 1);
+    if (note_outcome(g, input, SIZE_MAX) && atomic_load_explicit(&g->made, memory_order_seq_cst)) {
+        weft__hold(&g->base);
+        weft__tell(&g->first);
+    }
+    if (counted_down(g))
+        weft__tell(&g->last);
 }
 
 static void extra_done(weft__waiter *node)
@@ -176,10 +219,10 @@ static void leave_inputs(gather *g)
     weft__hold(&g->base);
     for (size_t i = 0; i < g->n; i++)
         if (weft__detach_direct(g->inputs[i], g))
-            count_down(g, 1);
+            count_down(g);
     for (extra *x = g->extras; x; x = x->next)
         if (weft__detach(x->input, &x->node))
-            count_down(g, 1);
+            count_down(g);
     weft__let_go(&g->base);
 }
 
@@ -218,7 +261,12 @@ static weft_cancel_effect gather_cancel(weft_future *f, weft_cancel_reason reaso
 static int gather_help(weft_future *f, bool awaited)
 {
     gather *g = gather_of(f);
-    for (size_t i = g->n; i-- > 0 && !weft__done(weft__word(f));) {
+    /* One failure may be all that is waited for, and what is run here might wait for what comes after it. */
+    if (g->mode == WEFT_FIRST_ERROR && g->n > 1)
+        return 0;
+    for (size_t i = g->n; i-- > 0 && !weft__done(weft__word(f)) && !weft__stack_is_low(weft__self.thread);) {
+        if (!awaited && weft__self.job && weft__job_cancelled(weft__self.job))
+            break;
         weft_future *input = g->inputs[i];
         const weft__future_ops *ops = weft__ops_of(input);
         int code = ops->help && !weft__done(weft__word(input)) ? ops->help(input, awaited) : 0;
@@ -230,14 +278,17 @@ static int gather_help(weft_future *f, bool awaited)
 
 static bool gather_rests(weft_future *f)
 {
+    bool open = false;
     gather *g = gather_of(f);
     for (size_t i = 0; i < g->n; i++) {
         weft_future *input = g->inputs[i];
-        const weft__future_ops *ops = weft__ops_of(input);
-        if (!weft__done(weft__word(input)) && ops->rests_on_job && ops->rests_on_job(input))
+        if (weft__done(weft__word(input)))
+            continue;
+        open = true;
+        if (weft__rests_on_job(input))
             return true;
     }
-    return false;
+    return !open; /* all are done: whoever finished the last one is about to resolve it */
 }
 
 static void gather_abandon(weft_future *f)
@@ -330,12 +381,13 @@ static gather *gather_new(weft_executor *e, size_t n, weft_gather_mode mode)
     g->mode = mode;
     g->snapshot_taken = false;
     g->extras = NULL;
-    g->finished = (uint64_t *)(void *)(g->inputs + n);
-    g->taken = g->finished + words;
-    memset(g->finished, 0, 2 * words * sizeof(uint64_t));
+    memset(finished(g), 0, 2 * words * sizeof(uint64_t));
     atomic_init(&g->shut, false);
     atomic_init(&g->left, 1);
     atomic_init(&g->failed, 0);
+    atomic_init(&g->made, false);
+    g->last.notify = last_done;
+    g->first.notify = first_failed;
     atomic_init(&g->outcomes, NULL);
     weft__executor_pin(e);
     return g;
@@ -358,7 +410,7 @@ static void list_add(gather *g)
 static int lend_all(gather *g, weft_future *const futures[])
 {
     for (size_t i = 0; i < g->n; i++) {
-        int code = weft__lend(futures[i], true);
+        int code = weft__lend(futures[i], false);
         if (code) {
             while (i-- > 0)
                 weft__unlend(futures[i]);
@@ -404,7 +456,7 @@ static int attach_input(gather *g, size_t i)
             return 0; /* the same future twice: subscribed once */
     }
     if (weft__state(word) == WEFT_SUCCEEDED && word & WEFT__TAKEN)
-        set_bit(g->taken, i);
+        set_bit(taken(g), i);
     note_outcome(g, input, i);
     return 0;
 }
@@ -413,10 +465,9 @@ static int attach_input(gather *g, size_t i)
 static void unmake(gather *g)
 {
     /* Nobody will see how it ended, if it did. */
-    weft__claim(&g->base, WEFT__CLAIMED, 0);
+    weft__future_publish(&g->base, 1, WEFT__CLAIMED | WEFT__OBSERVED);
     leave_inputs(g);
-    count_down(g, 1);
-    weft__observe(&g->base);
+    count_down(g);
     weft__unref(&g->base);
 }
 
@@ -454,16 +505,20 @@ weft_future *weft_gather(weft_executor *e, weft_future *const futures[], size_t 
     }
     list_add(g);
     weft__hold(&g->base); /* the inputs' */
-    weft__future_publish(&g->base, 1, 0);
     for (size_t i = 0; i < n && !code; i++)
         code = attach_input(g, i);
     if (code) {
         unmake(g);
         return refuse(-code);
     }
-    count_down(g, 1);
-    if (atomic_load_explicit(&e->phase, memory_order_seq_cst) >= WEFT__QUIET &&
-        weft__settle_cancelled(&g->base, WEFT_REASON_SHUTDOWN))
+    for (size_t i = 0; i < n; i++)
+        weft__observe(futures[i]);
+    weft__future_publish(&g->base, 1, 0);
+    atomic_store_explicit(&g->made, true, memory_order_seq_cst);
+    if (atomic_load_explicit(&g->failed, memory_order_seq_cst))
+        first_failure(g);
+    count_down(g);
+    if (weft__sealed(e) && weft__settle_cancelled(&g->base, WEFT_REASON_SHUTDOWN))
         leave_inputs(g);
     return &g->base;
 }
@@ -474,13 +529,13 @@ static void fill(gather *g, weft_outcome *outcomes)
 {
     for (size_t i = 0; i < g->n; i++) {
         uint64_t word = weft__word(g->inputs[i]);
-        bool open = !weft__done(word) || (g->snapshot_taken && !bit(g->finished, i));
+        bool open = !weft__done(word) || (g->snapshot_taken && !bit(finished(g), i));
         if (open) {
             outcomes[i] = (weft_outcome){.state = WEFT_PENDING};
             continue;
         }
         weft__outcome_read(g->inputs[i], word, &outcomes[i]);
-        if (bit(g->taken, i))
+        if (bit(taken(g), i))
             outcomes[i] = (weft_outcome){.state = WEFT_FAILED, .error = -ENODATA};
         else if (outcomes[i].state == WEFT_SUCCEEDED)
             outcomes[i].value = g->inputs[i]->value;

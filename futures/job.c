@@ -113,11 +113,15 @@ static void count_outcome(weft_executor *e, unsigned state)
 }
 
 /* The reason of a job that acknowledges a request: the one on its word, or whose request reached it otherwise. */
-static uint64_t acknowledged(weft_future *f)
+static void acknowledge(weft_future *f)
 {
     if (weft__job_cancelled(f))
-        return 0; /* the reason is on the word */
-    return weft__reason_bits(WEFT_REASON_SELF);
+        return; /* the reason is on the word */
+    uint64_t word = atomic_load_explicit(&f->word, memory_order_relaxed);
+    while (!(word & WEFT__CANCEL) &&
+           !atomic_compare_exchange_weak_explicit(&f->word, &word, word | weft__reason_bits(WEFT_REASON_SELF),
+                                                  memory_order_relaxed, memory_order_relaxed))
+        ;
 }
 
 /* Decides the outcome from what the function returned and said, and writes it; returns the state. */
@@ -130,9 +134,7 @@ static unsigned conclude(weft_future *f, void *value, int failure)
     if (value && o && o->free_value)
         o->free_value(value);
     if (failure == -ECANCELED) {
-        uint64_t bits = acknowledged(f);
-        if (bits)
-            atomic_fetch_or_explicit(&f->word, bits, memory_order_relaxed);
+        acknowledge(f);
         return WEFT_CANCELLED;
     }
     f->error = failure;
@@ -155,7 +157,8 @@ static void job_execute(weft_future *f, bool taken, bool awaited, unsigned drop)
     count_started(f);
     if (WEFT__LIKELY(failure == 0)) {
         measure_latency(f->options);
-        self->job_epoch = atomic_load_explicit(&e->cancel_epoch, memory_order_relaxed);
+        /* One behind: the first look goes outwards, since requests may have been made before the start. */
+        self->job_epoch = atomic_load_explicit(&e->cancel_epoch, memory_order_relaxed) - 1;
         self->failure = 0;
         self->job = f;
         self->job_executor = e;
@@ -177,13 +180,22 @@ bool weft__cancels_pending(const weft_executor *e)
     return weft__phase(e) != WEFT__OPEN && atomic_load_explicit(&e->mode, memory_order_acquire) >= WEFT_CANCEL_PENDING;
 }
 
+static weft_cancel_effect cancel_pending(weft_future *f);
+
+/* Only if it has not started: one that runs inside a wait may have its link in a queue still. */
+static void cancel_for_shutdown(weft_future *f)
+{
+    if (weft__claim(f, WEFT__CLAIMED, weft__reason_bits(WEFT_REASON_SHUTDOWN)))
+        cancel_pending(f);
+}
+
 /* A worker has taken the job's link out of a queue, and with it the queue's reference. */
 static void job_taken(weft__link *link, weft__thread *thread)
 {
     weft_future *f = weft__link_future(link);
     (void)thread;
     if (WEFT__UNLIKELY(weft__cancels_pending(f->executor)))
-        weft__cancel(f, WEFT_REASON_SHUTDOWN);
+        cancel_for_shutdown(f);
     if (weft__claim(f, WEFT_RUNNING, 0))
         job_execute(f, true, false, 1);
     else
@@ -213,7 +225,7 @@ static void job_due(weft__link *link, weft__coordinator *c)
 
 /* ---- running while waiting ---- */
 
-static bool stack_is_low(const weft__thread *t)
+bool weft__stack_is_low(const weft__thread *t)
 {
     char here;
     return (uintptr_t)&here < (uintptr_t)t->stack_low;
@@ -236,9 +248,13 @@ static bool pop_if_newest(weft__thread *t, weft_future *f)
 static int job_help(weft_future *f, bool awaited)
 {
     weft__thread *t = weft__self.thread;
-    if (weft__state(weft__word(f)) != WEFT_PENDING || f->executor != t->executor || stack_is_low(t) ||
+    if (weft__state(weft__word(f)) != WEFT_PENDING || f->executor != t->executor || weft__stack_is_low(t) ||
         weft__job_waits_for_time(f))
         return 0;
+    if (WEFT__UNLIKELY(weft__cancels_pending(f->executor))) {
+        cancel_for_shutdown(f);
+        return 0;
+    }
     if (t->depth >= WEFT__INLINE_DEPTH)
         return -EOVERFLOW;
     bool taken = pop_if_newest(t, f);

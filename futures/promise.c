@@ -41,7 +41,7 @@ weft_promise *weft_promise_create(weft_executor *e)
         return NULL;
     f->free_value = NULL;
     weft__future_publish(f, 1, 0);
-    if (atomic_load_explicit(&e->phase, memory_order_seq_cst) >= WEFT__QUIET) {
+    if (weft__sealed(e)) {
         weft__unref(f);
         errno = ESHUTDOWN;
         return NULL;

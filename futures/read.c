@@ -38,16 +38,24 @@ static int movable(weft_future *f)
 }
 
 /* Marks the value as moved out at every level. False: somebody was faster. */
-static bool mark_taken(weft_future *f)
+static int mark_taken(weft_future *f)
 {
     weft_future *source = f;
     for (weft_future *input; (input = input_of(source)); source = input)
         ;
-    if (atomic_fetch_or_explicit(&source->word, WEFT__TAKEN, memory_order_acq_rel) & WEFT__TAKEN)
-        return false;
+    uint64_t most = f == source ? 0 : 1, word = weft__word(source);
+    bool strict = has_destructor(source);
+    do {
+        if (word & WEFT__TAKEN)
+            return -ENODATA;
+        /* One step with the mark: who attaches meanwhile sees it, or is seen. */
+        if (strict && (word & WEFT__LENT_MASK) / WEFT__LENT != most)
+            return -EBUSY;
+    } while (!atomic_compare_exchange_weak_explicit(&source->word, &word, word | WEFT__TAKEN, memory_order_acq_rel,
+                                                    memory_order_acquire));
     for (; f != source; f = input_of(f))
         atomic_fetch_or_explicit(&f->word, WEFT__TAKEN, memory_order_acq_rel);
-    return true;
+    return 0;
 }
 
 static int move_out(weft_future *f, uint64_t word, void **value)
@@ -58,8 +66,9 @@ static int move_out(weft_future *f, uint64_t word, void **value)
     if (code)
         return code;
     void *moved = f->value;
-    if (!mark_taken(f))
-        return -ENODATA;
+    code = mark_taken(f);
+    if (code)
+        return code;
     if (value)
         *value = moved;
     return 0;
@@ -100,6 +109,17 @@ int weft_future_take(weft_future *f, void **value)
     return weft__state(word) == WEFT_SUCCEEDED ? move_out(f, word, value) : read_failure(f, word);
 }
 
+/* The only holder of a value that is lent to nobody takes it without a read-modify-write: nobody can be racing. */
+static bool take_as_sole_holder(weft_future *f, uint64_t word, void **value)
+{
+    weft__kind kind = weft__ops_of(f)->kind;
+    if (weft__refs(word) != 1 || word & (WEFT__LENT_MASK | WEFT__TAKEN) || (kind != WEFT__JOB && kind != WEFT__PROMISE))
+        return false;
+    *value = f->value;
+    atomic_store_explicit(&f->word, word | WEFT__TAKEN, memory_order_relaxed);
+    return true;
+}
+
 int weft_await(weft_future *f, void **value)
 {
     if (!f)
@@ -110,7 +130,7 @@ int weft_await(weft_future *f, void **value)
     uint64_t word = weft__word(f);
     if (weft__state(word) != WEFT_SUCCEEDED) {
         code = read_failure(f, word);
-    } else if (value && (code = move_out(f, word, value))) {
+    } else if (value && !take_as_sole_holder(f, word, value) && (code = move_out(f, word, value))) {
         return code; /* refused: the reference stays with the caller */
     }
     weft__unref(f);

@@ -10,9 +10,9 @@
  * a little and then sleeps on the word like any SLEEPER.
  *   - The settler of a future with a list takes LOCK, takes the whole list, and gives LOCK up in the same step that makes
  *     the future done.
- *   - If LOCK is held by an attacher when the settler comes, the settler leaves the list alone. The attacher sees the
- *     done state when it gives LOCK up and does what the settler would have done.
- *   - So each node is either taken by exactly one of them, and notified once, or detached, and never notified.
+ *   - If LOCK is held by an attacher when the settler comes, the settler waits for it. (To leave the list to the attacher
+ *     would be quicker, but then the future could be seen done before its callbacks are posted.)
+ *   - So each node is either taken by the settler, and notified once, or detached, and never notified.
  * A taken node has previous == NULL; its next links it into the notifying thread's own list of what to notify, so that a
  * chain of derived futures of any length settles in a loop, not by recursion.
  *
@@ -25,7 +25,7 @@
 
 #include <errno.h>
 
-enum { DIRECT_DEPTH = 32, LOCK_SPINS = 64 };
+enum { LOCK_SPINS = 64 };
 
 /* ---- notifying ---- */
 
@@ -50,6 +50,11 @@ static void notify_all(weft__waiter *first, weft__waiter *last)
         node->notify(node);
     }
     self->draining = false;
+}
+
+void weft__tell(weft__waiter *node)
+{
+    notify_all(node, node);
 }
 
 static struct weft__gather *direct_of(const weft__waiter *link)
@@ -153,22 +158,13 @@ uint64_t weft__lock(weft_future *f)
 
 void weft__unlock(weft_future *f, uint64_t clear, uint64_t set)
 {
-    taken t = {NULL, NULL, NULL};
-    uint64_t word = weft__word(f);
-    do {
-        /* A settler that came meanwhile left the list to us. */
-        if (weft__done(word) && f->waiters) {
-            t = take_list(f);
-            clear |= WEFT__LISTED;
-            set &= ~WEFT__LISTED;
-        }
-        /* Release: the list as we leave it. Acquire: the outcome, if there is a settler to stand in for. */
-    } while (!atomic_compare_exchange_weak_explicit(&f->word, &word,
-                                                    (word & ~(WEFT__LOCK | WEFT__SLEEPER | clear)) | set,
-                                                    memory_order_acq_rel, memory_order_acquire));
+    uint64_t word = atomic_load_explicit(&f->word, memory_order_relaxed);
+    /* Release: the list as we leave it; the next to lock acquires. */
+    while (!atomic_compare_exchange_weak_explicit(&f->word, &word, (word & ~(WEFT__LOCK | WEFT__SLEEPER | clear)) | set,
+                                                  memory_order_release, memory_order_relaxed))
+        ;
     if (word & WEFT__SLEEPER)
         wake_sleepers(f);
-    notify_taken(t, f);
 }
 
 /* ---- the waiter list ---- */
@@ -280,8 +276,9 @@ bool weft__claim(weft_future *f, unsigned state, uint64_t bits)
         if (weft__state(word) != WEFT_PENDING)
             return false;
         /* Acquire: what the maker of the future wrote. Release: nothing yet; the outcome is published by settle. */
-    } while (!atomic_compare_exchange_weak_explicit(&f->word, &word, word | state | bits, memory_order_acq_rel,
-                                                    memory_order_relaxed));
+        /* The first reason stays. */
+    } while (!atomic_compare_exchange_weak_explicit(&f->word, &word, word | state | (word & WEFT__CANCEL ? 0 : bits),
+                                                    memory_order_acq_rel, memory_order_relaxed));
     return true;
 }
 
@@ -312,7 +309,7 @@ void weft__settle(weft_future *f, unsigned state, unsigned drop)
 {
     uint64_t word = atomic_load_explicit(&f->word, memory_order_relaxed), next;
     do {
-        if ((word & (WEFT__LISTED | WEFT__LOCK)) == WEFT__LISTED) {
+        if (word & (WEFT__LISTED | WEFT__LOCK)) {
             settle_listed(f, state, drop);
             return;
         }

@@ -52,7 +52,7 @@ weft_future *weft_sleep(weft_executor *e, int64_t delay, void *value)
     bool timed = weft__timed_arm(f, delay);
     int64_t deadline = weft__link_timer(&f->link)->deadline;
     weft__future_publish(f, 1, 0);
-    if (timed && !weft__poke(f, WEFT__ARM, deadline))
+    if (timed && !weft__timed_post(f, deadline))
         weft__cancel(f, WEFT_REASON_SHUTDOWN);
     /* While an executor drains, waiting is not drained. seq_cst: see weft__future_publish. */
     if (atomic_load_explicit(&e->phase, memory_order_seq_cst) != WEFT__OPEN)

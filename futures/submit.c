@@ -68,6 +68,11 @@ static weft_future *job_new(weft_executor *e, weft_fn *fn, void *arg, weft__opti
     f->value = arg;
     f->waiters = NULL;
     f->options = o;
+    if (ops == &weft__delayed_ops) { /* before the walk can find it */
+        weft__timed *timed = (weft__timed *)(void *)f;
+        atomic_init(&timed->todo, 0);
+        atomic_init(&timed->armed, false);
+    }
     /* Relaxed: the queue publishes the job. Shutdown's walk may meet it before; it is whole by then on this thread, and
      * the walk only looks at jobs again under the queue's own order. */
     atomic_store_explicit(&f->word, references * WEFT__REF, memory_order_release);
@@ -92,10 +97,9 @@ static void delay(weft_future *f)
 {
     weft_executor *e = f->executor;
     weft__timed *timed = (weft__timed *)(void *)f;
-    atomic_init(&timed->todo, 0);
     bool due_some_day = weft__timed_arm(f, f->options->delay);
     int64_t deadline = timed->timer.deadline;
-    if (due_some_day && !weft__poke(f, WEFT__ARM, deadline))
+    if (due_some_day && !weft__timed_post(f, deadline))
         weft__cancel(f, WEFT_REASON_SHUTDOWN);
     /* As with a sleep: while an executor drains, waiting is not drained. */
     if (atomic_load_explicit(&e->phase, memory_order_seq_cst) != WEFT__OPEN)

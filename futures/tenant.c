@@ -4,7 +4,20 @@
  * that are too large for it. A walk may not free, so it takes references, a buffer full at a time. Jobs are left to the queues. */
 #include "future.h"
 
-enum { FEW = 64 };
+enum { FEW = 64, LOOKS = 1000 };
+
+/* Inputs shared by many composites are looked at many times, so the looks are limited; beyond, the answer is yes, and what
+ * was in truth waiting for time or a promise is cancelled with the last sweep instead of the first. */
+bool weft__rests_on_job(weft_future *f)
+{
+    const weft__future_ops *ops = weft__ops_of(f);
+    if (!ops->rests_on_job)
+        return false;
+    if (weft__self.looks == 0)
+        return true;
+    weft__self.looks--;
+    return ops->rests_on_job(f);
+}
 
 typedef struct catch
 {
@@ -22,7 +35,8 @@ static bool falls_now(weft_future *f, bool jobs_gone)
         return weft__job_waits_for_time(f);
     if (jobs_gone || ops->kind == WEFT__SLEEP)
         return true;
-    return ops->kind != WEFT__PROMISE && !ops->rests_on_job(f);
+    weft__self.looks = LOOKS;
+    return ops->kind != WEFT__PROMISE && !weft__rests_on_job(f);
 }
 
 /* Gives a reference back inside a walk, where nothing may be freed. */
@@ -127,6 +141,12 @@ static bool sweep_rest(weft_executor *e)
     return sweep(e, true);
 }
 
+/* The last round is over; what is left in the wheel belongs to futures that are done or dropped. */
+static void unarm(weft__link *link)
+{
+    weft__poke_done(weft__link_future(link));
+}
+
 static unsigned abandon(weft_future *job)
 {
     unsigned taken = 0;
@@ -137,4 +157,4 @@ static unsigned abandon(weft_future *job)
     return taken;
 }
 
-const weft__tenant weft__futures_tenant = {.shut = shut, .sweep = sweep_rest, .abandon = abandon};
+const weft__tenant weft__futures_tenant = {.shut = shut, .sweep = sweep_rest, .abandon = abandon, .unarm = unarm};

@@ -1,8 +1,8 @@
 /* wait.c: threads that wait for a future, and what they read from it.
  *
  * An outside thread sleeps on the future's word. A worker first helps: a job that has not started it runs itself, on its
- * own stack, and for a composite it does so with each input; it never runs anything that it does not wait for, so a wait
- * adds no dependency that the program did not have. What runs elsewhere it waits for with a node on the future that rings
+ * own stack, and for a composite that needs all of its inputs it does so with each; it never runs anything that it does
+ * not have to wait for, so a wait adds no dependency that the program did not have. What runs elsewhere it waits for with a node on the future that rings
  * its bell, while another thread stands in for it (executor/block.c); the bell also rings when the job that waits is asked
  * to stop. On the coordinator nothing waits. */
 #include "future.h"
@@ -27,7 +27,7 @@ static weft_future *source_of(weft_future *f)
 {
     for (;;) {
         const weft__future_ops *ops = weft__ops_of(f);
-        weft_future *input = ops->input ? ops->input(f) : NULL;
+        weft_future *input = ops->input && !(ops->timed && ops->timed(f)) ? ops->input(f) : NULL;
         if (!input)
             return f;
         f = input;
@@ -62,6 +62,9 @@ static bool leads_back(const weft__thread *t, weft_future *f)
     weft__thread *other = waiting_thread_with(f);
     if (!other || other->visited)
         return other == t;
+    /* A job that was asked to stop is about to leave its wait. */
+    if (!other->awaits_uncut && weft__word(other->job) & WEFT__CANCEL)
+        return false;
     other->visited = true;
     return stuck_behind(t, other);
 }
@@ -74,13 +77,14 @@ static bool would_wait_for_itself(weft__thread *t)
     return stuck_behind(t, t);
 }
 
-static int wait_register(weft__thread *t, weft_future *const futures[], size_t n, bool all)
+static int wait_register(weft__thread *t, const weft__wait *wait)
 {
     pthread_mutex_lock(&waits_lock);
     t->job = weft__self.job;
-    t->awaits = futures;
-    t->awaits_count = n;
-    t->awaits_all = all;
+    t->awaits = wait->futures;
+    t->awaits_count = wait->n;
+    t->awaits_all = wait->all;
+    t->awaits_uncut = wait->passes_cancel_on;
     t->next_waiting = waits;
     t->link_waiting = &waits;
     if (waits)
@@ -128,7 +132,7 @@ int weft__block(const weft__wait *wait, int64_t deadline)
 {
     weft__thread *t = weft__self.thread;
     bool untimed = deadline == INT64_MAX;
-    int code = untimed ? wait_register(t, wait->futures, wait->n, wait->all) : 0;
+    int code = untimed ? wait_register(t, wait) : 0;
     if (!code)
         code = weft__block_begin(t);
     if (!code) {
@@ -153,8 +157,14 @@ static void ring(weft__waiter *node)
     bell_node *b = (bell_node *)(void *)node;
     weft__thread *t = b->thread;
     /* Release, partner of was_told. After this store the waiter may return and its stack be reused. */
+    weft_executor *e = t->executor;
+    bool foreign = !weft__own_thread(e); /* nothing but a pin makes its end wait for this thread */
+    if (foreign)
+        weft__executor_pin(e);
     atomic_store_explicit(&b->told, true, memory_order_release);
     weft__bell_ring(t);
+    if (foreign)
+        weft__executor_unpin(e);
 }
 
 static bool was_told(void *context)
@@ -191,7 +201,9 @@ static bool done_soon(weft_future *f, const weft_executor *e)
 
 bool weft__on_own_stack(weft_future *f)
 {
-    return !weft__done(weft__word(f)) && on_stack(weft__self.job, source_of(f));
+    /* What is on a stack runs: the walk is spared for what has not started. */
+    weft_future *source = source_of(f);
+    return weft__state(weft__word(source)) == WEFT_RUNNING && on_stack(weft__self.job, source);
 }
 
 static int wait_in_worker(weft__thread *t, weft_future *f, int64_t deadline, bool awaits)

@@ -7,6 +7,8 @@
 
 #include <errno.h>
 
+enum { WAS_TAKEN = 4 }; /* beside WEFT_JOIN, WEFT_NO_CANCEL: the value was gone before the wrapper was made */
+
 typedef struct wrapper {
     weft__timed timed;
     weft__waiter node;  /* on the input; holds the wrapper while attached or on its way */
@@ -63,7 +65,7 @@ static void input_done(weft__waiter *node)
         atomic_fetch_or_explicit(&f->word, (uint64_t)WEFT_REASON_TIMEOUT << WEFT__REASON_SHIFT, memory_order_relaxed);
         weft__settle(f, WEFT_TIMED_OUT, 0);
     } else {
-        weft__mirror(f, w->input);
+        weft__mirror(f, w->input, w->timed.flags & WAS_TAKEN);
     }
     weft__let_go(f);
 }
@@ -134,8 +136,7 @@ static void wrapper_abandon(weft_future *f)
 static bool wrapper_rests(weft_future *f)
 {
     weft_future *input = wrapper_of(f)->input;
-    const weft__future_ops *ops = weft__ops_of(input);
-    return weft__done(weft__word(input)) || (ops->rests_on_job && ops->rests_on_job(input));
+    return weft__done(weft__word(input)) || weft__rests_on_job(input);
 }
 
 static int wrapper_help(weft_future *f, bool awaited)
@@ -143,9 +144,14 @@ static int wrapper_help(weft_future *f, bool awaited)
     wrapper *w = wrapper_of(f);
     const weft__future_ops *ops = weft__ops_of(w->input);
     /* With a deadline the caller is to be back in time, which it could not be from inside the job. */
-    if (w->timed.timer.deadline != WEFT_FOREVER || !ops->help)
+    if (w->timed.timer.deadline != WEFT_FOREVER || !ops->help || weft__stack_is_low(weft__self.thread))
         return 0;
     return ops->help(w->input, awaited && !(w->timed.flags & WEFT_NO_CANCEL));
+}
+
+static bool wrapper_timed(weft_future *f)
+{
+    return wrapper_of(f)->timed.timer.deadline != WEFT_FOREVER;
 }
 
 static void wrapper_dispose(weft_future *f, uint64_t word)
@@ -165,6 +171,7 @@ static const weft__future_ops wait_for_ops = {
     .cancel = wrapper_cancel,
     .help = wrapper_help,
     .input = wrapper_input,
+    .timed = wrapper_timed,
     .abandon = wrapper_abandon,
     .rests_on_job = wrapper_rests,
     .dispose = wrapper_dispose,
@@ -176,6 +183,7 @@ static const weft__future_ops shield_ops = {
     .cancel = wrapper_cancel,
     .help = wrapper_help,
     .input = wrapper_input,
+    .timed = wrapper_timed,
     .abandon = wrapper_abandon,
     .rests_on_job = wrapper_rests,
     .dispose = wrapper_dispose,
@@ -214,11 +222,14 @@ static weft_future *wrap(wrapper *w)
     weft_future *f = &w->timed.base;
     weft__hold(f); /* the node's */
     weft__future_publish(f, 1, 0);
-    if (!weft__attach(w->input, &w->node))
+    if (!weft__attach(w->input, &w->node)) {
+        if (weft__word(w->input) & WEFT__TAKEN)
+            w->timed.flags |= WAS_TAKEN;
         input_done(&w->node);
+    }
     /* Shutdown's walk has passed if the phase says so: see weft__future_publish. */
-    if (atomic_load_explicit(&f->executor->phase, memory_order_seq_cst) >= WEFT__QUIET)
-        weft__cancel(f, WEFT_REASON_SHUTDOWN);
+    if (weft__sealed(f->executor) && weft__settle_cancelled(f, WEFT_REASON_SHUTDOWN))
+        wrapper_abandon(f);
     return f;
 }
 
@@ -237,7 +248,7 @@ weft_future *weft_wait_for(weft_future *input, int64_t timeout, unsigned flags)
     bool timed = pending && timeout > 0 && weft__timed_arm(&w->timed.base, timeout);
     int64_t deadline = w->timed.timer.deadline;
     weft_future *f = wrap(w);
-    if (timed && !weft__done(weft__word(f)) && !weft__poke(f, WEFT__ARM, deadline))
+    if (timed && !weft__done(weft__word(f)) && !weft__timed_post(f, deadline))
         weft__cancel(f, WEFT_REASON_SHUTDOWN);
     if (timeout <= 0 && !weft__done(weft__word(f)))
         time_out(w);

@@ -33,11 +33,17 @@ static void set_drop(wait_set *set, size_t by)
 static void signal_set(wait_set *set)
 {
     weft__thread *t = set->thread;
+    weft_executor *e = t ? t->executor : NULL;
+    bool foreign = e && !weft__own_thread(e); /* nothing but a pin makes its end wait for this thread */
+    if (foreign)
+        weft__executor_pin(e);
     atomic_store_explicit(&set->signalled, 1, memory_order_release);
     if (t)
         weft__bell_ring(t);
     else
         weft__futex_wake(&set->signalled, 1);
+    if (foreign)
+        weft__executor_unpin(e);
 }
 
 static bool decides(const wait_set *set, uint64_t word)
@@ -117,6 +123,8 @@ static int sleep_outside(wait_set *set, int64_t deadline)
 static int help_all(wait_set *set, weft_future *const futures[])
 {
     for (size_t i = set->n; i-- > 0 && !set_ready(set);) {
+        if (weft__self.job && weft__job_cancelled(weft__self.job))
+            break;
         const weft__future_ops *ops = weft__ops_of(futures[i]);
         int code = ops->help && !weft__done(weft__word(futures[i])) ? ops->help(futures[i], false) : 0;
         if (code)
@@ -149,7 +157,9 @@ static int wait_for_set(wait_set *set, weft_future *const futures[], int64_t tim
     int64_t deadline = timeout == WEFT_FOREVER ? INT64_MAX : weft__deadline(weft__now(), timeout);
     if (!self->thread)
         return sleep_outside(set, deadline);
-    int code = deadline == INT64_MAX ? help_all(set, futures) : 0;
+    /* Not if one of several would do: the one run here might wait for what this thread does next. */
+    bool helps = deadline == INT64_MAX && (set->mode == WEFT_ALL_COMPLETED || set->n == 1);
+    int code = helps ? help_all(set, futures) : 0;
     if (code || set_ready(set))
         return code;
     weft__wait wait = {set_ready, set, futures, set->n, set->mode == WEFT_ALL_COMPLETED, false};
