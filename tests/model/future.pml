@@ -4,7 +4,8 @@
  * not empty), SLEEPER (a thread sleeps on the word), the verdict (the state it is about to get) and the references.
  * The model asks: is a job run once, and not at all only if it was cancelled before it began; is there one outcome,
  * complete before it can be seen; does the answer of a cancel agree with what happens; is each attached node
- * notified once or detached; is nothing touched after the memory went, and does it go; is everybody woken.
+ * notified once or detached, and each attached callback posted before the future can be seen done; is nothing touched
+ * after the memory went, and does it go; is everybody woken.
  *
  * A compare-and-swap loop that computes its new value from nothing but the old one is a single atomic step here
  * (its last turn read what it replaced). What is read or written under LOCK is a step of its own. A futex wait that
@@ -12,8 +13,9 @@
  * has not come: the model sleeps more than the code, so it misses no lost wake.
  *
  * Scenarios. A job, the queue that holds it and its worker (`popper`), and CONSUMERS consumers with one reference
- * each. The first does FIRST, the others do anything; whether the job has an argument to be freed is open. With
- * -DPROMISE a promise instead: two owners that resolve it at the same time, and the same consumers. */
+ * each. What they do is open, and so is whether the job has an argument to be freed; -DFIRST=... settles it for the
+ * first of them. With -DPROMISE a promise instead: two owners that resolve it at the same time, and the same
+ * consumers. */
 
 #define GET      0 /* an outside thread waits for the outcome */
 #define RELEASE  1 /* drops its reference at once */
@@ -22,11 +24,12 @@
 #define ATTACH   4 /* attaches a node, then waits to be notified or detaches it */
 #define CALLBACK 5 /* the coordinator: its node is posted before DONE, and it may get there before the settler */
 
-#ifndef FIRST
-#define FIRST GET
-#endif
 #ifndef CONSUMERS
 #define CONSUMERS 2
+#endif
+
+#ifdef MUT_HOLDER_DRAINS
+#define MUT_SETTLE_IGNORES_LOCK
 #endif
 
 #ifdef PROMISE
@@ -35,7 +38,6 @@
 #define HOLDERS 1
 #endif
 #define NONE    255
-#define PARTIES (CONSUMERS + 2)
 #define BIT(p)  (1 << (p))
 
 #define PENDING   0
@@ -70,10 +72,13 @@ byte argument_freed;
 byte runs;
 byte requested;        /* cancels answered REQUESTED */
 byte discards;         /* cancels that threw the job away before it began */
-byte notified[PARTIES];
+byte told;             /* nodes that were notified or posted, or detached; each once */
 byte winner = NONE;    /* who settled with an outcome */
 
 #define TOUCH assert(!freed)
+
+/* So that callbacks run in the order in which their futures resolved, and none comes after the mailbox closed. */
+#define CALLBACKS_POSTED assert((callbacks & ~told) == 0)
 
 /* The last reference went: the memory goes. Atomic with the RMW, so that every touch after it is caught. */
 inline free_if_last()
@@ -122,74 +127,71 @@ inline acquire()
     od
 }
 
-/* take_list: all nodes, under LOCK. Callbacks are posted at once, so that they come in the order of the outcomes. */
-inline take_list()
-{
-    atomic { TOUCH; assert(owner == me); mine = mine | list; list = 0 };
-    tell(mine & callbacks);
-    mine = mine & ~callbacks
-}
-
+/* Inside an atomic. */
 inline tell(which)
 {
-    do
-    :: party < PARTIES ->
-        atomic {
-            if
-            :: (which) & BIT(party) -> notified[party]++; assert(notified[party] == 1)
-            :: else
-            fi;
-            party++
-        }
-    :: else -> break
-    od;
-    party = 0
+    assert((told & (which)) == 0);
+    told = told | (which)
 }
 
-/* notify_taken. The nodes are not in the future's memory: no TOUCH. */
+/* take_list: all nodes, under LOCK; nobody else sees the list. The callbacks are posted at once, as one chain. */
+inline take_list()
+{
+    atomic {
+        TOUCH;
+        assert(owner == me);
+        mine = list;
+        list = 0;
+#ifndef MUT_POST_AFTER_DONE
+        tell(mine & callbacks);
+        mine = mine & ~callbacks
+#endif
+    }
+}
+
+/* notify_taken, node by node. They are not in the future's memory: no TOUCH. */
 inline tell_mine()
 {
 #ifdef MUT_TAKEN_FORGOTTEN
     mine = 0;
 #endif
-    tell(mine);
-    mine = 0
+    do
+    :: atomic { mine != 0 -> tell(mine & -mine); mine = mine & (mine - 1) }
+    :: atomic { mine == 0 -> break }
+    od
 }
 
-/* weft__unlock. LISTED becomes what the list is; who finds DONE takes the list first, in the settler's place. */
+/* weft__unlock. LISTED becomes what the list is. Who waits for LOCK is woken, and whoever else sleeps on the word. */
 inline unlock()
 {
-    do
-    :: atomic {
+    atomic {
         TOUCH;
         assert(owner == me);
+#ifdef MUT_HOLDER_DRAINS
         if
-#ifndef MUT_UNLOCK_BLIND
-        :: DONE && list != 0
-        :: !(DONE && list != 0) ->
-#else
-        :: true ->
+        :: DONE -> take_list()
+        :: else
+        fi;
 #endif
-            owner = NONE;
-            lock = 0;
-            listed = (list != 0);
-            waking = sleeper;
+        owner = NONE;
+        lock = 0;
+        listed = (list != 0);
+        waking = sleeper;
 #ifdef MUT_UNLOCK_WAKES_NOBODY
-            waking = 0;
+        waking = 0;
 #endif
-            sleeper = 0;
-            break
-        fi
+        sleeper = 0
     };
-    take_list()
-    od;
     wake_if(waking);
+#ifdef MUT_HOLDER_DRAINS
     tell_mine()
+#endif
 }
 
 /* The step to DONE. Inside an atomic; `drop`: how many of the caller's references go with it. */
 inline settle_step(final, drop)
 {
+    CALLBACKS_POSTED;
     state = final;
     references = references - drop;
     waking = sleeper;
@@ -201,30 +203,26 @@ inline settle_step(final, drop)
     last = freed
 }
 
-/* weft__settle, by who made the claim. */
+/* weft__settle, by who made the claim. Without a list, and with nobody at it, one step. */
 inline settle(final, drop)
 {
     atomic {
         TOUCH;
         assert(!DONE);
         if
-#ifdef MUT_SETTLE_IGNORES_HOLDER
-        :: listed -> lock = 1; owner = me; listing = 1
-        :: !listed ->
-#else
+#ifdef MUT_SETTLE_IGNORES_LOCK
         :: listed && !lock -> listing = 1
-        :: !(listed && !lock) -> /* no list; or whoever holds LOCK finds DONE when he unlocks, and sees to it */
+#else
+        :: listed || lock -> listing = 1
 #endif
-            settle_step(final, drop)
+        :: else -> settle_step(final, drop)
         fi
     };
     if
     :: listing ->
-        /* settle_listed */
+        /* settle_listed: whoever holds LOCK is waited for */
         listing = 0;
-#ifndef MUT_SETTLE_IGNORES_HOLDER
         acquire();
-#endif
 #ifndef MUT_NO_VERDICT
         atomic {
             TOUCH;
@@ -260,7 +258,7 @@ inline settle_verdict()
     atomic {
         TOUCH;
         if
-        :: !DONE -> assert(verdict); state = verdict; waking = sleeper; sleeper = 0
+        :: !DONE -> assert(verdict); CALLBACKS_POSTED; state = verdict; waking = sleeper; sleeper = 0
         :: else
         fi
     };
@@ -300,7 +298,8 @@ inline read_outcome()
         TOUCH;
         assert(DONE);
         assert(state != SUCCEEDED || (outcome != NONE && outcome == winner));
-        assert(argument_freed == has_argument)
+        assert(argument_freed == has_argument);
+        CALLBACKS_POSTED
     }
 }
 
@@ -330,7 +329,7 @@ inline run_and_settle(drop)
 proctype popper(byte me)
 {
     bit listing, waking, last, claimed, stop;
-    byte mine, party, ending;
+    byte mine, ending;
 #ifdef MUT_CLAIM_STORES
     atomic { TOUCH; claimed = (state == PENDING) };
     if
@@ -363,7 +362,7 @@ proctype popper(byte me)
 proctype resolver(byte me)
 {
     bit listing, waking, last, claimed;
-    byte mine, party;
+    byte mine;
 #ifdef MUT_RESOLVE_WRITES_FIRST
     atomic { TOUCH; outcome = me };
 #endif
@@ -438,7 +437,7 @@ inline cancel()
 proctype consumer(byte me; byte script)
 {
     bit listing, waking, last, claimed, stop, late;
-    byte mine, party, ending, effect, seen;
+    byte mine, ending, effect, seen;
 
     if
     :: script == GET -> wait_done(); read_outcome()
@@ -495,7 +494,7 @@ proctype consumer(byte me; byte script)
         :: else ->
             if
             :: true -> /* stays until it is told */
-                notified[me] == 1;
+                told & BIT(me);
                 if
                 :: script == CALLBACK -> settle_verdict()
                 :: else
@@ -516,8 +515,8 @@ proctype consumer(byte me; byte script)
                 };
                 unlock();
                 if
-                :: late -> late = 0; notified[me] == 1; read_outcome()
-                :: else -> atomic { assert(notified[me] == 0); notified[me] = 1 } /* nobody else may, from here on */
+                :: late -> late = 0; told & BIT(me); read_outcome()
+                :: else -> atomic { tell(BIT(me)) } /* nobody else may, from here on */
                 fi
             fi
         fi
@@ -550,6 +549,21 @@ active proctype quiescence()
     }
 }
 
+/* Consumers are alike, so that each pair need come in one order only. */
+inline choose_script()
+{
+    if
+    :: script <= GET -> script = GET
+    :: script <= RELEASE -> script = RELEASE
+    :: script <= CANCEL -> script = CANCEL
+#ifndef PROMISE
+    :: script <= INLINE -> script = INLINE
+#endif
+    :: script <= ATTACH -> script = ATTACH
+    :: script <= CALLBACK -> script = CALLBACK
+    fi
+}
+
 init
 {
     byte c, script;
@@ -568,23 +582,15 @@ init
         fi;
         run popper(CONSUMERS);
 #endif
+#ifdef FIRST
         run consumer(0, FIRST);
         c = 1;
-        do
-        :: c < CONSUMERS ->
-            if
-            :: script = GET
-            :: script = RELEASE
-            :: script = CANCEL
-            :: script = ATTACH
-            :: script = CALLBACK
-#ifndef PROMISE
-            :: script = INLINE
 #endif
-            fi;
-            run consumer(c, script);
-            c++
+        do
+        :: c < CONSUMERS -> choose_script(); run consumer(c, script); c++
         :: else -> break
-        od
+        od;
+        c = 0;
+        script = 0
     }
 }
