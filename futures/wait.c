@@ -218,6 +218,8 @@ static int wait_in_worker(weft__thread *t, weft_future *f, int64_t deadline, boo
         if (weft__done(weft__word(f)))
             return 0;
     }
+    if (!awaits && weft__self.job && weft__job_cancelled(weft__self.job)) /* meanwhile */
+        return -EINTR;
     return done_soon(f, t->executor) ? 0 : wait_blocked(t, f, deadline, awaits);
 }
 

@@ -162,6 +162,8 @@ static int wait_for_set(wait_set *set, weft_future *const futures[], int64_t tim
     int code = helps ? help_all(set, futures) : 0;
     if (code || set_ready(set))
         return code;
+    if (self->job && weft__job_cancelled(self->job)) /* meanwhile */
+        return -EINTR;
     weft__wait wait = {set_ready, set, futures, set->n, set->mode == WEFT_ALL_COMPLETED, false};
     code = weft__block(&wait, deadline);
     return code && set_ready(set) ? 0 : code;

@@ -158,6 +158,32 @@ static void test_exe_11_a_wait_without_a_stand_in_is_refused(void **state)
     test_destroy(executor);
 }
 
+static void *end_thread(void *arg)
+{
+    (void)arg;
+    pthread_exit(NULL);
+}
+
+/* The thread then goes on from its own end. ThreadSanitizer has let go of a thread that ends a second time. */
+static void test_exe_11_jobs_end_threads_that_cannot_be_replaced(void **state)
+{
+    (void)state;
+    weft_executor *executor = test_executor(1);
+    fail_from(1, true);
+    for (unsigned round = 0; round < (TEST_TSAN ? 1 : 6); round++) {
+        weft_future *ends = weft_submit(executor, end_thread, NULL);
+        assert_done_soon(ends);
+        assert_err(ends, -EOWNERDEAD);
+        weft_future *next = weft_submit(executor, test_job_return_arg, &calls);
+        assert_done_soon(next);
+        assert_ok(next, &calls);
+        weft_future_release(ends);
+        weft_future_release(next);
+    }
+    test_destroy(executor);
+    fail_from(0, false);
+}
+
 int main(void)
 {
     if (__real_pthread_create == NULL) {
@@ -168,6 +194,7 @@ int main(void)
         TEST(test_exe_11_create_undoes_itself_when_a_thread_fails),
         TEST(test_exe_11_the_default_executor_reports_it_and_can_be_made_later),
         TEST(test_exe_11_a_wait_without_a_stand_in_is_refused),
+        TEST(test_exe_11_jobs_end_threads_that_cannot_be_replaced),
     };
     return cmocka_run_group_tests(thread_failure, NULL, NULL);
 }
