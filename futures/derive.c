@@ -124,6 +124,21 @@ bool weft__settle_cancelled(weft_future *f, weft_cancel_reason reason)
     return true;
 }
 
+weft_cancel_effect weft__request(weft_future *f, weft_cancel_reason reason)
+{
+    uint64_t word = weft__word(f);
+    do {
+        if (weft__state(word) != WEFT_PENDING) {
+            weft__wait_settled(f);
+            return WEFT_CANCEL_TOO_LATE;
+        }
+        if (word & WEFT__CANCEL)
+            return WEFT_CANCEL_ALREADY;
+    } while (!atomic_compare_exchange_weak_explicit(&f->word, &word, word | weft__reason_bits(reason),
+                                                    memory_order_acq_rel, memory_order_acquire));
+    return WEFT_CANCEL_REQUESTED;
+}
+
 void weft__mirror(weft_future *f, weft_future *input, bool taken)
 {
     uint64_t word = weft__word(input);

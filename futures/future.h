@@ -283,6 +283,8 @@ bool weft__timed_post(weft_future *f, int64_t deadline);
 bool weft__timed_fired(weft_future *f, weft__coordinator *c);
 void weft__timed_drop(weft_future *f);
 bool weft__settle_cancelled(weft_future *f, weft_cancel_reason reason);
+/* Asks a derived future to stop that stays open until its inputs are done. */
+weft_cancel_effect weft__request(weft_future *f, weft_cancel_reason reason);
 void weft__mirror(weft_future *f, weft_future *input, bool taken);
 bool weft__sealed(weft_executor *e);
 bool weft__rests_on_job(weft_future *f); /* does a job that has not ended decide about f? tenant.c */

@@ -243,18 +243,10 @@ static void gather_handle(weft__link *link, weft__coordinator *c)
 static weft_cancel_effect gather_cancel(weft_future *f, weft_cancel_reason reason, weft_future **next)
 {
     (void)next;
-    uint64_t word = weft__word(f);
-    do {
-        if (weft__state(word) != WEFT_PENDING) {
-            weft__wait_settled(f);
-            return WEFT_CANCEL_TOO_LATE;
-        }
-        if (word & WEFT__CANCEL)
-            return WEFT_CANCEL_ALREADY;
-    } while (!atomic_compare_exchange_weak_explicit(&f->word, &word, word | weft__reason_bits(reason),
-                                                    memory_order_acq_rel, memory_order_acquire));
-    weft__poke(f, WEFT__PROPAGATE, 0);
-    return WEFT_CANCEL_REQUESTED;
+    weft_cancel_effect effect = weft__request(f, reason);
+    if (effect == WEFT_CANCEL_REQUESTED)
+        weft__poke(f, WEFT__PROPAGATE, 0);
+    return effect;
 }
 
 /* Newest first: what a job has just submitted is at the young end of its own deque. */

@@ -81,14 +81,21 @@ static int read_failure(weft_future *f, uint64_t word)
     return weft__outcome_code(f, word);
 }
 
+/* Waits until f is done; 0 and its word, or why there is nothing to read. */
+static int wait_to_read(weft_future *f, bool awaits, uint64_t *word)
+{
+    int code = f ? weft__wait_done(f, WEFT_FOREVER, awaits) : weft__no_future();
+    if (!code)
+        *word = weft__word(f);
+    return code;
+}
+
 int weft_future_get(weft_future *f, void **value)
 {
-    if (!f)
-        return weft__no_future();
-    int code = weft__wait_done(f, WEFT_FOREVER, false);
+    uint64_t word = 0;
+    int code = wait_to_read(f, false, &word);
     if (code)
         return code;
-    uint64_t word = weft__word(f);
     if (weft__state(word) != WEFT_SUCCEEDED)
         return read_failure(f, word);
     if (word & WEFT__TAKEN)
@@ -100,12 +107,10 @@ int weft_future_get(weft_future *f, void **value)
 
 int weft_future_take(weft_future *f, void **value)
 {
-    if (!f)
-        return weft__no_future();
-    int code = weft__wait_done(f, WEFT_FOREVER, false);
+    uint64_t word = 0;
+    int code = wait_to_read(f, false, &word);
     if (code)
         return code;
-    uint64_t word = weft__word(f);
     return weft__state(word) == WEFT_SUCCEEDED ? move_out(f, word, value) : read_failure(f, word);
 }
 
@@ -122,12 +127,10 @@ static bool take_as_sole_holder(weft_future *f, uint64_t word, void **value)
 
 int weft_await(weft_future *f, void **value)
 {
-    if (!f)
-        return weft__no_future();
-    int code = weft__wait_done(f, WEFT_FOREVER, true);
+    uint64_t word = 0;
+    int code = wait_to_read(f, true, &word);
     if (code)
         return code;
-    uint64_t word = weft__word(f);
     if (weft__state(word) != WEFT_SUCCEEDED) {
         code = read_failure(f, word);
     } else if (value && !take_as_sole_holder(f, word, value) && (code = move_out(f, word, value))) {

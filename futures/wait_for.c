@@ -94,27 +94,12 @@ static void wrapper_expire(weft__link *link, weft__coordinator *c)
     weft__let_go(f); /* the wheel's */
 }
 
-static weft_cancel_effect request_join(weft_future *f, weft_cancel_reason reason)
-{
-    uint64_t word = weft__word(f);
-    do {
-        if (weft__state(word) != WEFT_PENDING) {
-            weft__wait_settled(f);
-            return WEFT_CANCEL_TOO_LATE;
-        }
-        if (word & WEFT__CANCEL)
-            return WEFT_CANCEL_ALREADY;
-    } while (!atomic_compare_exchange_weak_explicit(&f->word, &word, word | weft__reason_bits(reason),
-                                                    memory_order_acq_rel, memory_order_acquire));
-    return WEFT_CANCEL_REQUESTED;
-}
-
 static weft_cancel_effect wrapper_cancel(weft_future *f, weft_cancel_reason reason, weft_future **next)
 {
     wrapper *w = wrapper_of(f);
     weft_cancel_effect effect = WEFT_CANCEL_TOO_LATE;
     if (w->timed.flags & WEFT_JOIN) {
-        effect = request_join(f, reason);
+        effect = weft__request(f, reason);
     } else if (weft__settle_cancelled(f, reason)) {
         effect = WEFT_CANCEL_DONE;
         leave_input(w);
