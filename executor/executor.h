@@ -30,21 +30,9 @@
 
 /* The test build makes rare things common. */
 #ifdef WEFT_TINY
-enum {
-    WEFT__READY_CAPACITY = 4,
-    WEFT__INBOX_CAPACITY = 4,
-    WEFT__FORK_CAPACITY = 8,
-    WEFT__BATCH = 2,
-    WEFT__FAIR_TICK = 3
-};
+enum { WEFT__READY_CAPACITY = 4, WEFT__INBOX_CAPACITY = 4, WEFT__BATCH = 2, WEFT__FAIR_TICK = 3 };
 #else
-enum {
-    WEFT__READY_CAPACITY = 1024,
-    WEFT__INBOX_CAPACITY = 64,
-    WEFT__FORK_CAPACITY = 4096,
-    WEFT__BATCH = 32,
-    WEFT__FAIR_TICK = 61
-};
+enum { WEFT__READY_CAPACITY = 1024, WEFT__INBOX_CAPACITY = 64, WEFT__BATCH = 32, WEFT__FAIR_TICK = 61 };
 #endif
 
 enum {

@@ -293,6 +293,8 @@ static weft_cancel_effect job_cancel(weft_future *f, weft_cancel_reason reason, 
             weft__timed_drop(f);
         return cancel_pending(f);
     }
+    /* seq_cst, before the looks of weft__request_spread: partner of the look at this word by a waiter that has been counted
+     * as blocked (weft__job_cancelled): either it sees the request or it is rung. */
     uint64_t word = weft__word(f);
     do {
         if (weft__done(word))

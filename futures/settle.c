@@ -275,8 +275,8 @@ bool weft__claim(weft_future *f, unsigned state, uint64_t bits)
     do {
         if (weft__state(word) != WEFT_PENDING)
             return false;
-        /* Acquire: what the maker of the future wrote. Release: nothing yet; the outcome is published by settle. */
-        /* The first reason stays. */
+        /* The first reason stays. Acquire, partner of the release in weft__future_publish and in submit: what the maker
+         * wrote. The outcome is published later, by settle. */
     } while (!atomic_compare_exchange_weak_explicit(&f->word, &word, word | state | (word & WEFT__CANCEL ? 0 : bits),
                                                     memory_order_acq_rel, memory_order_relaxed));
     return true;

@@ -73,8 +73,8 @@ static weft_future *job_new(weft_executor *e, weft_fn *fn, void *arg, weft__opti
         atomic_init(&timed->todo, 0);
         atomic_init(&timed->armed, false);
     }
-    /* Relaxed: the queue publishes the job. Shutdown's walk may meet it before; it is whole by then on this thread, and
-     * the walk only looks at jobs again under the queue's own order. */
+    /* Release, partner of the acquire load in shutdown's walk, which may meet the job before any queue does. Workers come by
+     * way of the queue, whose own order publishes the job to them. */
     atomic_store_explicit(&f->word, references * WEFT__REF, memory_order_release);
     return f;
 }
