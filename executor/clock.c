@@ -3,7 +3,7 @@
  * A manual clock is a number and the list of coordinators that live by it. Advancing it sends each of them a tick and
  * waits until it says that everything due by then is resolved. The tick lies on the asker's stack and goes through the
  * mailbox, behind the messages that were there before it: a timer armed before advance() was called is in the wheel when
- * the tick arrives. */
+ * the tick arrives. It is answered at the end of the next round, the first that looks at the clock after its arrival. */
 #include "clock.h"
 
 #include "executor.h"
@@ -66,16 +66,15 @@ typedef struct tick {
     _Atomic(uint32_t) answered;
 } tick;
 
-void weft__clock_answer(weft__coordinator *c)
+void weft__clock_answer(weft__link *asked)
 {
-    for (weft__link *link = c->ticks, *next; link; link = next) {
+    for (weft__link *link = asked, *next; link; link = next) {
         next = atomic_load_explicit(&link->next, memory_order_relaxed);
         tick *t = (tick *)(void *)link;
         /* Release: all that is resolved. After it the asker's stack may be gone but for its address. */
         atomic_store_explicit(&t->answered, 1, memory_order_release);
         weft__futex_wake(&t->answered, 1);
     }
-    c->ticks = NULL;
 }
 
 void weft__clock_settle(weft__coordinator *c)

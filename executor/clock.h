@@ -2,6 +2,8 @@
 #ifndef WEFT__CLOCK_H
 #define WEFT__CLOCK_H
 
+#include "link.h"
+
 #include <weft/testing.h>
 
 struct weft__coordinator;
@@ -17,7 +19,7 @@ void weft__clock_leave(weft_clock *clock, struct weft__coordinator *c);
  * by now; not for callbacks, but for the one that it is in. */
 void weft__clock_settle(struct weft__coordinator *c);
 
-/* On the coordinator: everything is resolved that was due when it last read the clock, after it emptied its mailbox. */
-void weft__clock_answer(struct weft__coordinator *c);
+/* On the coordinator, to those whose ticks had arrived when it last read the clock: all is resolved that was due then. */
+void weft__clock_answer(weft__link *asked);
 
 #endif

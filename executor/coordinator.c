@@ -1,9 +1,13 @@
 /* coordinator.c: the coordinator's loop.
  *
- * One round: take what is in the mailbox, oldest first, and do each thing; let every timer that is due expire, in order
- * of deadline; answer a manual clock that asked; run one callback of the user's, if one is due; move far timers nearer
- * if there is nothing else; sleep until the wheel's next event. Callbacks come one a round, after timers, because
- * they are foreign code that may take its time: what arrives meanwhile is looked at before the next one.
+ * One round: look at the clock; take what is in the mailbox, oldest first, and do each thing; let every timer that was due
+ * at that look expire, in order of deadline; answer a manual clock that asked; run one callback of the user's, if one is
+ * due; move far timers nearer if there is nothing else; sleep until the wheel's next event. Callbacks come one a round,
+ * after timers, because they are foreign code that may take its time: what arrives meanwhile is looked at before the
+ * next one.
+ *
+ * The clock comes before the mailbox: a timer that was posted before the time moved past its deadline is then in the wheel
+ * together with all others that are due. The other way round, some would expire while an earlier one was on its way.
  *
  * Order. Messages are handled in the order in which they were posted. A callback is posted before its future can be seen
  * DONE, and deferred in that order, so callbacks of one executor run in the order in which their futures resolved.
@@ -127,17 +131,19 @@ static void sleep_until(weft__coordinator *c, int64_t next)
 static void round_once(weft__coordinator *c)
 {
     weft_executor *e = c->executor;
-    handle_messages(c);
+    weft__link *asked = c->ticks;
+    c->ticks = NULL;
     int64_t now = weft__executor_now(e);
+    WEFT_POINT();
+    handle_messages(c);
     expire_timers(c, now);
-    if (c->ticks)
-        weft__clock_answer(c);
-    if (run_callback(c) || !weft__mailbox_empty(&c->mailbox))
+    weft__clock_answer(asked);
+    if (run_callback(c) || c->ticks || !weft__mailbox_empty(&c->mailbox))
         return;
     if (weft__phase(e) != WEFT__OPEN && weft__shutdown_step(e))
         return;
     int64_t next = weft__wheel_next(&c->wheel);
-    if (next > now)
+    if (next > now && next > weft__executor_now(e))
         sleep_until(c, next);
 }
 

@@ -333,6 +333,29 @@ static void test_slp_05_by_deadline_and_then_by_creation(void **state)
     }
 }
 
+/* The clock moves while the coordinator is still taking in the sleeps: what it has not seen yet is due all the same. */
+static void test_slp_05_order_while_sleeps_are_on_their_way(void **state)
+{
+    (void)state;
+    enum { ON_THEIR_WAY = 6, ROUNDS = 600 };
+    static numbered sleeps[ON_THEIR_WAY];
+    weft_clock *clock = weft_manual_clock_create();
+    weft_executor *executor = test_executor_clock(0, clock);
+    test_log *log = test_log_make();
+    for (size_t round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < ON_THEIR_WAY; i++) {
+            sleeps[i] = (numbered){log, i, (ON_THEIR_WAY - i) * MS};
+            sleep_and_note(executor, &sleeps[i]);
+        }
+        weft_manual_clock_advance(clock, ON_THEIR_WAY * MS);
+        assert_true(test_log_wait(log, (round + 1) * ON_THEIR_WAY));
+        for (size_t i = 0; i < ON_THEIR_WAY; i++)
+            assert_int_equal(test_log_at(log, round * ON_THEIR_WAY + i), ON_THEIR_WAY - 1 - i);
+    }
+    test_destroy(executor);
+    weft_clock_destroy(clock);
+}
+
 static int by_delay_then_number(const void *left, const void *right)
 {
     const numbered *a = left, *b = right;
@@ -484,6 +507,7 @@ int main(void)
         TEST(test_slp_03_many_cancelled_sleeps_leave_the_wheel),
         TEST(test_slp_04_near_the_end_of_time_is_forever),
         TEST(test_slp_05_by_deadline_and_then_by_creation),
+        TEST(test_slp_05_order_while_sleeps_are_on_their_way),
         TEST(test_slp_05_random_deadlines_over_all_levels),
         TEST(test_slp_05_random_deadlines_within_a_few_ticks),
         TEST(test_slp_05_exact_at_each_distance),
