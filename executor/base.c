@@ -49,7 +49,7 @@ static const struct {
     {ENODATA, "the value has been taken, or nothing is outstanding"},
     {ENOMEM, "out of memory"},
     {ENOTRECOVERABLE, "the executor is broken: a worker could not be started"},
-    {EOVERFLOW, "waits are nested too deep"},
+    {EOVERFLOW, "waits are nested too deep, or too many futures derive from one"},
     {EOWNERDEAD, "abandoned: the job ended its thread, or the promise was destroyed unresolved"},
     {ESHUTDOWN, "the executor is shut down"},
     {ESTALE, "inherited through fork: not usable in the child"},

@@ -2,9 +2,10 @@
  *
  * A pool whose workers may wait for each other's jobs needs a thread for each place at any time, or an acyclic set of
  * jobs can stand still. So before a worker sleeps in a wait it makes sure that somebody stands in: a thread that is
- * surplus stays on duty, or one from the reserve is admitted, or a new one (a spare) is started; if none of these can be
- * had, the wait is refused with -EAGAIN while it is still harmless. When the worker resumes it goes on at once, and one
- * thread too many is on duty until a sleeper is put back in reserve or a thread retires at its next look at `surplus`.
+ * surplus stays on duty, or one from the reserve is admitted, or a new one (a spare) is started; if none of these can
+ * be had, the wait is refused with -EAGAIN while it is still harmless. When the worker resumes it goes on at once, and
+ * one thread too many is on duty until a sleeper is put back in reserve or a thread retires at its next look at
+ * `surplus`.
  *
  * A thread in reserve is parked like a sleeper but its bit is not in the idle word, so nobody wakes it for work.
  * Admitting it is setting that bit: no system call is made unless there is work for it. This is what makes a short wait

@@ -2,8 +2,9 @@
  *
  * A manual clock is a number and the list of coordinators that live by it. Advancing it sends each of them a tick and
  * waits until it says that everything due by then is resolved. The tick lies on the asker's stack and goes through the
- * mailbox, behind the messages that were there before it: a timer armed before advance() was called is in the wheel when
- * the tick arrives. It is answered at the end of the next round, the first that looks at the clock after its arrival. */
+ * mailbox, behind the messages that were there before it: a timer armed before advance() was called is in the wheel
+ * when the tick arrives. It is answered at the end of the next round, the first that looks at the clock after its
+ * arrival. */
 #include "clock.h"
 
 #include "executor.h"
@@ -15,25 +16,32 @@ struct weft_clock {
     pthread_mutex_t advancing; /* one advance at a time, and none while a coordinator leaves; taken before lock */
     pthread_mutex_t lock;      /* the list; held briefly, so a callback may take it */
     weft__coordinator *first;  /* those who live by this clock */
+    uint32_t generation;       /* weft__generation when it was made; constant */
 };
 
 weft_clock *weft_manual_clock_create(void)
 {
-    weft_clock *clock = weft__memory_alloc(sizeof *clock);
+    weft_clock *clock = weft__fork_watch() ? NULL : weft__memory_alloc(sizeof *clock);
     if (!clock) {
         errno = ENOMEM;
         return NULL;
     }
     atomic_init(&clock->now, 0);
     clock->first = NULL;
+    clock->generation = weft__generation;
     pthread_mutex_init(&clock->advancing, NULL);
     pthread_mutex_init(&clock->lock, NULL);
     return clock;
 }
 
+bool weft__clock_stale(const weft_clock *clock)
+{
+    return clock && weft__inherited(clock->generation);
+}
+
 void weft_clock_destroy(weft_clock *clock)
 {
-    if (!clock)
+    if (!clock || weft__clock_stale(clock))
         return;
     pthread_mutex_destroy(&clock->advancing);
     pthread_mutex_destroy(&clock->lock);
@@ -99,7 +107,7 @@ static void move_hands(weft_clock *clock, int64_t by)
 
 void weft_manual_clock_advance(weft_clock *clock, int64_t by)
 {
-    if (!clock || by < 0)
+    if (!clock || weft__clock_stale(clock) || by < 0)
         return;
     if (weft__self.coordinator) {
         move_hands(clock, by);

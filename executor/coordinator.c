@@ -1,19 +1,20 @@
 /* coordinator.c: the coordinator's loop.
  *
- * One round: look at the clock; take what is in the mailbox, oldest first, and do each thing; let every timer that was due
- * at that look expire, in order of deadline; answer a manual clock that asked; run one callback of the user's, if one is
- * due; move far timers nearer if there is nothing else; sleep until the wheel's next event. Callbacks come one a round,
- * after timers, because they are foreign code that may take its time: what arrives meanwhile is looked at before the
- * next one.
+ * One round: look at the clock; take what is in the mailbox, oldest first, and do each thing; let every timer that was
+ * due at that look expire, in order of deadline; answer a manual clock that asked; run one callback or hook of the
+ * program's, if one is due; move far timers nearer if there is nothing else; sleep until the wheel's next event.
+ * Callbacks come one a round, after timers, because they are foreign code that may take its time: what arrives
+ * meanwhile is looked at before the next one.
  *
- * The clock comes before the mailbox: a timer that was posted before the time moved past its deadline is then in the wheel
- * together with all others that are due. The other way round, some would expire while an earlier one was on its way.
+ * The clock comes before the mailbox: a timer that was posted before the time moved past its deadline is then in the
+ * wheel together with all others that are due. The other way round, some would expire while an earlier one was on its
+ * way.
  *
- * Order. Messages are handled in the order in which they were posted. A callback is posted before its future can be seen
- * DONE, and deferred in that order, so callbacks of one executor run in the order in which their futures resolved.
+ * Order. Messages are handled in the order in which they were posted. A callback is posted before its future can be
+ * seen DONE, and deferred in that order, so callbacks of one executor run in the order in which their futures resolved.
  *
- * The coordinator waits for nothing but its mailbox and the time. A blocking call in a callback is refused with -EDEADLK
- * (futures/wait.c). */
+ * The coordinator waits for nothing but its mailbox and the time. A blocking call in a callback is refused with
+ * -EDEADLK (futures/wait.c). */
 #include "coordinator.h"
 
 #include "clock.h"
@@ -82,6 +83,7 @@ static void handle_messages(weft__coordinator *c)
         weft__link *next = atomic_load_explicit(&link->next, memory_order_relaxed);
         c->busy = true;
         weft__link_ops(link)->handle(link, c);
+        weft__fork_check(c->executor);
         link = next;
     }
 }
@@ -93,6 +95,7 @@ static void expire_timers(weft__coordinator *c, int64_t now)
         weft__link *link = weft__timer_link(timer);
         c->busy = true;
         weft__link_ops(link)->expire(link, c);
+        weft__fork_check(c->executor);
     }
 }
 
@@ -106,6 +109,7 @@ static bool run_callback(weft__coordinator *c)
         c->callbacks_last = NULL;
     atomic_store_explicit(&c->in_callback, 1, memory_order_release);
     weft__link_ops(link)->run(link, NULL);
+    weft__fork_check(c->executor);
     atomic_store_explicit(&c->in_callback, 0, memory_order_release);
     return true;
 }

@@ -1,8 +1,8 @@
 /* coordinator.h: the one thread of an executor that owns time.
  *
  * Everything that needs the clock or must happen one after the other comes here: timers, callbacks, token hooks, the
- * propagation of a cancellation to the inputs of a composite, shutdown. It is reached through a one-word mailbox and
- * sleeps until the next event of its timer wheel; it never waits for anything else. */
+ * propagation of a request to the inputs of a composite and to what hangs on a token, shutdown. It is reached through a
+ * one-word mailbox and sleeps until the next event of its timer wheel; it never waits for anything else. */
 #ifndef WEFT__COORDINATOR_H
 #define WEFT__COORDINATOR_H
 
@@ -34,9 +34,9 @@ typedef struct weft__coordinator {
     uint32_t shut_mode; /* 1 + the mode that tenant->shut was last called with; 0 none */
 } weft__coordinator;
 
-/* Hands a link to the coordinator. deadline: when it must have been looked at, at the latest, absolute on the executor's
- * clock (0: at once; WEFT_FOREVER: whenever it is awake anyway). false: it is gone, nothing was done. Any thread,
- * wait-free but for the contention on one word; does not block. */
+/* Hands a link to the coordinator. deadline: when it must have been looked at, at the latest, absolute on the
+ * executor's clock (0: at once; WEFT_FOREVER: whenever it is awake anyway). false: it is gone, nothing was done. Any
+ * thread, wait-free but for the contention on one word; does not block. */
 bool weft__coordinator_post(weft__coordinator *c, weft__link *link, int64_t deadline);
 
 /* The deadline for what should be looked at soon but not for each one at once, such as a timer that is of no more use:

@@ -7,8 +7,8 @@
  *      oldest                     newest
  *
  * Thieves take the oldest public entry, at top. The owner pushes and pops at bottom, and while it stays inside the
- * private part it needs neither a read-modify-write nor a fence: nobody else looks there. The owner raises split to make
- * entries public and lowers it to take some back; only then do the two sides have to agree.
+ * private part it needs neither a read-modify-write nor a fence: nobody else looks there. The owner raises split to
+ * make entries public and lowers it to take some back; only then do the two sides have to agree.
  *
  *   - A SPLIT deque (window > 0) keeps at most `window` entries private. It publishes when a push or a pop finds the
  *     public part empty (thieves are hungry) and when the private part outgrows the window. It takes back half of the
@@ -68,7 +68,8 @@ typedef struct weft__deque {
     uint64_t ring_mask;                        /* constant: `mask` for thieves */
 } weft__deque;
 
-/* Makes an empty deque of `capacity` (a power of two) slots, which the caller provides and keeps. Before it is shared. */
+/* Makes an empty deque of `capacity` (a power of two) slots, which the caller provides and keeps. Before it is
+ * shared. */
 void weft__deque_init(weft__deque *d, _Atomic(void *) *slots, size_t capacity, uint64_t window);
 
 /* Any thread: takes the oldest public entry. NULL: none to be seen. WEFT__STEAL_RETRY: lost a race. */

@@ -10,6 +10,7 @@
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER; /* the list and the default */
 static weft_executor *list;
 static _Atomic(weft_executor *) default_executor;
+static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER; /* of the default: one thread at a time */
 static _Atomic(uint64_t) last_id;
 
 void *weft__zeroed_alloc(size_t size)
@@ -99,6 +100,15 @@ void weft__executors_each(void (*visit)(weft_executor *e, void *data), void *dat
     }
 }
 
+void weft__executors_forked(void)
+{
+    list_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    making = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    list = NULL;
+    /* Relaxed: there is one thread. */
+    atomic_store_explicit(&default_executor, NULL, memory_order_relaxed);
+}
+
 /* The last reference is gone: no thread, no future, nobody in a call. */
 static void executor_free(weft_executor *e)
 {
@@ -184,6 +194,7 @@ static weft_executor *executor_new(const weft_executor_options *options)
     for (unsigned p = 0; p < 3; p++)
         weft__inject_init(&e->inject[p], shards_for(e->workers));
     e->id = atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
+    e->generation = weft__generation;
     atomic_init(&e->staying, 1);    /* the coordinator */
     atomic_init(&e->references, 2); /* the creator and the slab */
     weft__slab_init(&e->slab, slab_gone, e);
@@ -221,7 +232,9 @@ weft_executor *weft_executor_create(const weft_executor_options *options)
         errno = EINVAL;
         return NULL;
     }
-    weft_executor *e = executor_new(options);
+    if (weft__clock_stale(options->clock))
+        return weft__refuse_stale();
+    weft_executor *e = weft__fork_watch() ? NULL : executor_new(options);
     if (!e) {
         errno = ENOMEM;
         return NULL;
@@ -252,6 +265,8 @@ int weft_executor_shutdown(weft_executor *e, weft_shutdown_mode mode, int64_t ti
 {
     if (!e || (unsigned)mode > WEFT_CANCEL_ALL)
         return -EINVAL;
+    if (weft__stale(e))
+        return -ESTALE;
     if (weft__own_thread(e))
         return -EDEADLK;
     weft__executor_pin(e); /* another thread may destroy it while this one waits */
@@ -265,6 +280,8 @@ int weft_executor_destroy(weft_executor *e)
 {
     if (!e)
         return -EINVAL;
+    if (weft__stale(e))
+        return -ESTALE;
     if (weft__own_thread(e))
         return -EDEADLK;
     weft_executor *own = e;
@@ -277,7 +294,6 @@ int weft_executor_destroy(weft_executor *e)
 
 weft_executor *weft_executor_default(void)
 {
-    static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
     weft_executor *e = atomic_load_explicit(&default_executor, memory_order_acquire);
     if (e)
         return e;
@@ -293,7 +309,9 @@ weft_executor *weft_executor_default(void)
 
 weft_executor *weft__executor_or_default(weft_executor *e)
 {
-    return e ? e : weft_executor_default();
+    if (!e)
+        return weft_executor_default();
+    return weft__stale(e) ? weft__refuse_stale() : e;
 }
 
 weft_executor *weft_executor_current(void)

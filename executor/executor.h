@@ -1,8 +1,8 @@
 /* executor.h: the structures of a running executor, and who may touch them.
  *
  * An executor is a set of threads (workers, and spares that stand in for workers blocked in a wait), the outside queue
- * that they share, one coordinator that owns time, and the slab that its futures live in. What a job or a future is, this
- * half of the library does not know: it moves weft__links and calls their operations (link.h).
+ * that they share, one coordinator that owns time, and the slab that its futures live in. What a job or a future is,
+ * this half of the library does not know: it moves weft__links and calls their operations (link.h).
  *
  * Lifetime. weft_executor_destroy joins every thread, but the structure itself stays as long as an object of its slab
  * lives: a future that outlives its executor can still look at it and learn that it is gone. `references` counts the
@@ -15,6 +15,7 @@
 
 #include "coordinator.h"
 #include "deque.h"
+#include "fork.h"
 #include "idle.h"
 #include "inject.h"
 #include "link.h"
@@ -57,11 +58,13 @@ typedef struct weft__tenant {
     void (*shut)(struct weft_executor *executor, weft_shutdown_mode mode);
     /* On the coordinator when no job runs or waits any more: cancels what no job can resolve. True: found something. */
     bool (*sweep)(struct weft_executor *executor);
-    /* On a thread that a job has ended (pthread_exit): settles the jobs that were on its stack, innermost first. Returns
-     * how many of them came out of a queue. */
+    /* On a thread that a job has ended (pthread_exit): settles the jobs that were on its stack, innermost first.
+     * Returns how many of them came out of a queue. */
     unsigned (*abandon)(weft_future *job);
     /* On the coordinator, at the very end: gives up the reference of a timer that was still in the wheel. */
     void (*unarm)(weft__link *link);
+    /* In the child of a fork, on its only thread: forgets what is kept for the process. */
+    void (*forked)(void);
 } weft__tenant;
 
 extern const weft__tenant weft__futures_tenant;
@@ -69,6 +72,7 @@ extern const weft__tenant weft__futures_tenant;
 struct weft_executor {
     /* Read by every submit, written at most a few times. */
     alignas(WEFT__PAIR) uint64_t id; /* never used twice in a process; constant */
+    uint32_t generation;             /* weft__generation when it was made; constant */
     _Atomic(uint32_t) phase;         /* enum weft__phase */
     _Atomic(uint32_t) mode;          /* weft_shutdown_mode in force; meaningful from WEFT__CLOSING on */
     _Atomic(bool) sealed;            /* set before the last walk: promises and derived futures are refused */
@@ -108,11 +112,13 @@ struct weft_executor {
     weft__port *ports;
 
     _Atomic(uint32_t) references;
-    _Atomic(uint32_t) staying;     /* threads and coordinator that have not had their last word */
-    _Atomic(uint32_t) quiet;       /* futex: 1 once WEFT__QUIET and none stays */
-    _Atomic(uint64_t) unobserved;  /* failed outcomes that nobody read */
-    _Atomic(uint64_t) refused;     /* submits */
-    weft__counts stray;            /* counted by threads without a port, with read-modify-writes */
+    _Atomic(uint32_t) staying;    /* threads and coordinator that have not had their last word */
+    _Atomic(uint32_t) quiet;      /* futex: 1 once WEFT__QUIET and none stays */
+    _Atomic(uint64_t) unobserved; /* failed outcomes that nobody read */
+    _Atomic(uint64_t) refused;    /* submits */
+    _Atomic(uint64_t) kept_open;  /* what was accepted and will come into a queue some day: shutdown waits; see there */
+    _Atomic(uint64_t) unqueued;   /* jobs that were accepted, and over before any queue had them */
+    weft__counts stray;           /* counted by threads without a port, with read-modify-writes */
     _Atomic(size_t) large_futures; /* live futures that are too large for the slab; listed below */
     void *large;                   /* their list; large_lock */
     pthread_mutex_t large_lock;
@@ -126,6 +132,20 @@ static inline uint32_t weft__phase(const weft_executor *e)
     return atomic_load_explicit(&e->phase, memory_order_acquire);
 }
 
+/* Was it inherited through fork? Each public call asks this first; afterwards nothing of it may be touched but what is
+ * constant, and the words of its futures may be read. In a process that was not forked this is one load. */
+static inline bool weft__stale(const weft_executor *e)
+{
+    return WEFT__UNLIKELY(weft__generation != 0) && weft__inherited(e->generation);
+}
+
+/* After code of the program's on a thread of e: does not return if that has forked and this is the child. */
+static inline void weft__fork_check(const weft_executor *e)
+{
+    if (weft__stale(e))
+        weft__fork_leave();
+}
+
 /* ns on the clock that governs this executor's deadlines. */
 int64_t weft__executor_now(const weft_executor *e);
 
@@ -134,8 +154,11 @@ void weft__executor_pin(weft_executor *e);
 void weft__executor_unpin(weft_executor *e);
 bool weft__executor_try_pin(weft_executor *e); /* false: it is being freed; under a lock that executor_free takes */
 
-/* The default executor as weft_executor_default returns it, or `e`; NULL with errno set. */
+/* The default executor as weft_executor_default returns it, or `e`; NULL with errno set, ESTALE if e was inherited. */
 weft_executor *weft__executor_or_default(weft_executor *e);
+
+/* In the child of a fork, on its only thread: there is no executor, and no default one. */
+void weft__executors_forked(void);
 
 /* Calls visit for every executor of the process whose structure still stands, pinned, under no lock. */
 void weft__executors_each(void (*visit)(weft_executor *e, void *data), void *data);
@@ -165,6 +188,11 @@ bool weft__retire(struct weft__thread *thread);
 bool weft__shutdown_step(weft_executor *e);
 void weft__shutdown_begin(weft_executor *e, weft_shutdown_mode mode);
 void weft__shutdown_left(weft_executor *e); /* a thread of e is about to end */
+
+/* For work that is accepted but not in a queue yet, and in none for a while: shutdown does not get past its jobs before
+ * it is over. keep_open: false, and nothing done, if shutdown has begun and the caller is not a thread of e. */
+bool weft__keep_open(weft_executor *e);
+void weft__need_not_stay_open(weft_executor *e);
 bool weft__shutdown_wait(weft_executor *e, int64_t timeout);
 
 /* stats.c: counts for an executor from any thread, whether or not it has a port there. `offset` of weft__counts. */

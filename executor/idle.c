@@ -11,14 +11,15 @@
  *      thread for it. Otherwise it takes one sleeping bit out of the word, counts its owner as a searcher in the same
  *      step, and wakes it. So of many notifiers one wakes one thread, and there is no herd.
  *
- * By 1 and 2, of a notifier and a thread falling asleep at least one sees the other (Dekker's pair; neither access may be
- * weaker than seq_cst, since on both sides a store must not pass a later load). With more than one group the argument
- * holds thread by thread: a notifier that found nobody asleep in a group read its word before the sleeper changed it.
+ * By 1 and 2, of a notifier and a thread falling asleep at least one sees the other (Dekker's pair; neither access may
+ * be weaker than seq_cst, since on both sides a store must not pass a later load). With more than one group the
+ * argument holds thread by thread: a notifier that found nobody asleep in a group read its word before the sleeper
+ * changed it.
  *
  * No thread polls: a park has no time limit, and an idle executor makes no system call.
  *
- * The word after Go's and Tokio's counts of searching threads; the bitmap, which lets a waker choose and claim the sleeper
- * in the one step that makes it a searcher, is weft's. Model: tests/model/idle.pml. */
+ * The word after Go's and Tokio's counts of searching threads; the bitmap, which lets a waker choose and claim the
+ * sleeper in the one step that makes it a searcher, is weft's. Model: tests/model/idle.pml. */
 #include "executor.h"
 
 enum { PARK_NONE, PARK_TOKEN, PARK_ASLEEP };
@@ -130,8 +131,8 @@ void weft__search_end(struct weft__thread *t)
     t->searching = false;
     uint64_t v = atomic_fetch_sub_explicit(group_word(t), 1, memory_order_seq_cst); /* rule 3 */
     WEFT_POINT();
-    /* With one group, nobody asleep in it means nobody to wake. A push that met this searcher has not looked at the other
-     * groups, if there are any. */
+    /* With one group, nobody asleep in it means nobody to wake. A push that met this searcher has not looked at the
+     * other groups, if there are any. */
     weft_executor *e = t->executor;
     bool any = (v & ~searching_mask) || atomic_load_explicit(&e->idle.used, memory_order_seq_cst) > 1;
     if ((v & searching_mask) == 1 && any && weft__work_visible(e))

@@ -32,8 +32,8 @@ bool weft__search_begin(struct weft__thread *t);
 /* It found something. Looks for more on everybody's behalf if it was the last searcher. */
 void weft__search_end(struct weft__thread *t);
 
-/* Puts this thread to sleep unless there is work, the executor stops, or a thread is to retire: then it returns false at
- * once. Afterwards the thread is counted as searching. */
+/* Puts this thread to sleep unless there is work, the executor stops, or a thread is to retire: then it returns false
+ * at once. Afterwards the thread is counted as searching. */
 bool weft__sleep_idle(struct weft__thread *t);
 
 /* Parks a thread that stands in reserve (its sleeping bit is not set) until somebody wakes it; afterwards it is counted

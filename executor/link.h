@@ -1,8 +1,8 @@
 /* link.h: how the executor sees what it carries.
  *
- * A job in a queue and a message in the coordinator's mailbox are the same thing to the executor: a link to the next one
- * and a table of what may be done with it. futures/ embeds a weft__link in everything that it sends, so that a new kind
- * of future needs no change here. A link is in one place at a time: one queue, or the mailbox, or a free list. */
+ * A job in a queue and a message in the coordinator's mailbox are the same thing to the executor: a link to the next
+ * one and a table of what may be done with it. futures/ embeds a weft__link in everything that it sends, so that a new
+ * kind of future needs no change here. A link is in one place at a time: one queue, or the mailbox, or a free list. */
 #ifndef WEFT__LINK_H
 #define WEFT__LINK_H
 

@@ -7,9 +7,9 @@
  * timer) leaves it asleep, and of many urgent posters exactly one pays for the system call.
  *
  * Discipline. Any thread posts. take, sleep and close are the coordinator's. A link is the mailbox's from the post that
- * was not answered WEFT__POST_CLOSED until take returns it. No system call is made here; the caller of post and of sleep
- * waits and wakes on the low half of `head` (weft__futex_half). A poster keeps the mailbox's memory alive until its
- * call, and the wake that it may have to make, have returned; the wake itself uses the address alone.
+ * was not answered WEFT__POST_CLOSED until take returns it. No system call is made here; the caller of post and of
+ * sleep waits and wakes on the low half of `head` (weft__futex_half). A poster keeps the mailbox's memory alive until
+ * its call, and the wake that it may have to make, have returned; the wake itself uses the address alone.
  *
  * The head word:
  *
@@ -25,8 +25,8 @@
  *
  * No wake-up is lost: the coordinator stores next_wake, then sets ASLEEP only into an empty word. A post that comes
  * before makes that fail. A post that comes after has ASLEEP in the value that its CAS replaced, so it sees the
- * next_wake of that sleep, or a later one, and then its link has been taken already. That is why urgency is judged after
- * the CAS and never before. A poster that is slow may take ASLEEP off a later sleep than the one that it saw; the
+ * next_wake of that sleep, or a later one, and then its link has been taken already. That is why urgency is judged
+ * after the CAS and never before. A poster that is slow may take ASLEEP off a later sleep than the one that it saw; the
  * coordinator then wakes once for nothing.
  *
  * Where it comes from. Treiber's stack emptied whole, which knows no reuse problem; the bit in the word as in the event

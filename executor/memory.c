@@ -79,6 +79,11 @@ void weft__memory_unmap(void *pages, size_t size)
     weft__pages_unmap(pages, size);
 }
 
+void weft__memory_forked(void)
+{
+    atomic_store_explicit(&bytes, 0, memory_order_relaxed); /* likewise */
+}
+
 size_t weft__memory_bytes(void)
 {
     return atomic_load_explicit(&bytes, memory_order_relaxed); /* see the essay */

@@ -1,7 +1,8 @@
 /* memory.h: where weft's memory comes from, and how much of it is out.
  *
- * Blocks that are large, odd or rare (queues' rings, thread structures, argument copies) come from one pair of functions
- * that a program may replace; objects come from slabs (slab.h), whose pages are mapped here so that they are counted. */
+ * Blocks that are large, odd or rare (queues' rings, thread structures, argument copies, gathers, groups) come from one
+ * pair of functions that a program may replace; objects come from slabs (slab.h), whose pages are mapped here so that
+ * they are counted. */
 #ifndef WEFT__MEMORY_H
 #define WEFT__MEMORY_H
 
@@ -23,5 +24,8 @@ void weft__memory_unmap(void *pages, size_t size);
 
 /* Bytes taken by the four functions above and not given back. */
 size_t weft__memory_bytes(void);
+
+/* In the child of a fork, on its only thread: what the parent had taken does not count. */
+void weft__memory_forked(void);
 
 #endif

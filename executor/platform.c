@@ -27,6 +27,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -64,8 +65,8 @@ int weft__futex_wait(const _Atomic(uint32_t) *word, uint32_t expected, int64_t d
 void weft__futex_wake(const _Atomic(uint32_t) *word, int n)
 {
     /* EFAULT is no error here: the sleeper may have been woken by the change of the word alone, gone on, and given the
-     * memory back before this call. A wake that meets another use of the same address is one more reason to look again.
-     * */
+     * memory back before this call. A wake that meets another use of the same address is one more reason to look
+     * again. */
     int caller_errno = errno;
     (void)syscall(FUTEX_CALL, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, n, NULL, NULL, 0);
     errno = caller_errno;
@@ -133,6 +134,44 @@ void weft__pages_unmap(void *pages, size_t size)
     int caller_errno = errno;
     if (pages != NULL)
         (void)munmap(pages, round_up(size, page_size()));
+    errno = caller_errno;
+}
+
+int weft__event_open(void)
+{
+    int caller_errno = errno;
+    int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (event < 0)
+        event = errno == EMFILE || errno == ENFILE ? -errno : -ENOMEM;
+    errno = caller_errno;
+    return event;
+}
+
+/* The plain system call: the functions of the C library that bear these names end a thread that was asked to end by
+ * pthread_cancel, whatever lock it holds. */
+static void event_call(long number, int event, uint64_t *count)
+{
+    int caller_errno = errno;
+    (void)syscall(number, event, count, sizeof *count);
+    errno = caller_errno;
+}
+
+void weft__event_raise(int event)
+{
+    uint64_t one = 1;
+    event_call(SYS_write, event, &one);
+}
+
+void weft__event_lower(int event)
+{
+    uint64_t count;
+    event_call(SYS_read, event, &count);
+}
+
+void weft__event_close(int event)
+{
+    int caller_errno = errno;
+    (void)syscall(SYS_close, event);
     errno = caller_errno;
 }
 

@@ -9,8 +9,8 @@
 
 #include <pthread.h>
 
-/* Sleeps while *word == expected, at most until the absolute CLOCK_MONOTONIC time `deadline` in ns (INT64_MAX: for ever).
- * 0: woken, or the word differed, or a signal came: look again. -ETIMEDOUT: the deadline has passed. */
+/* Sleeps while *word == expected, at most until the absolute CLOCK_MONOTONIC time `deadline` in ns (INT64_MAX: for
+ * ever). 0: woken, or the word differed, or a signal came: look again. -ETIMEDOUT: the deadline has passed. */
 int weft__futex_wait(const _Atomic(uint32_t) *word, uint32_t expected, int64_t deadline);
 
 /* Wakes at most n sleepers on `word`. Uses the address alone: the memory may be gone already. */
@@ -37,8 +37,16 @@ int64_t weft__deadline(int64_t now, int64_t delay);
 void *weft__pages_map(size_t size, size_t alignment, bool huge);
 void weft__pages_unmap(void *pages, size_t size);
 
-/* A thread with every asynchronous signal blocked (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT stay open),
- * named `name` (cut to 15 characters). stack_size 0: the system's default. 0, or -EAGAIN. */
+/* A descriptor to be watched for reading, not readable yet; closed on exec. Negative: -EMFILE, -ENFILE, -ENOMEM. Raise
+ * makes it readable, lower no longer so; neither blocks. None of the four is a cancellation point of pthreads, so they
+ * may be called under a lock. */
+int weft__event_open(void);
+void weft__event_raise(int event);
+void weft__event_lower(int event);
+void weft__event_close(int event);
+
+/* A thread with every asynchronous signal blocked (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT stay
+ * open), named `name` (cut to 15 characters). stack_size 0: the system's default. 0, or -EAGAIN. */
 int weft__thread_start(pthread_t *id, size_t stack_size, const char *name, void *(*body)(void *), void *arg);
 
 #endif

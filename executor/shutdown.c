@@ -9,7 +9,8 @@
  *   4. Each thread that goes to sleep while CLOSING sends news. The coordinator then sums up: links finished first, links
  *      submitted afterwards. Both only grow, and a job is counted as submitted before it can be seen and before the job
  *      that submitted it is counted as finished; so if the sums agree, there was a moment between the two readings when
- *      nothing was queued or ran, and since outside submits are refused nothing will be.
+ *      nothing was queued or ran, and since outside submits are refused nothing will be. What was accepted and is kept
+ *      back for a while (children of a group with a limit) is counted apart, and keeps the executor open likewise.
  *   5. Then promises and what hangs on them are cancelled (tenant->sweep) and callbacks run; these may submit jobs again,
  *      so 4 is repeated until a round finds nothing.
  *   6. The executor is sealed: a promise or a derived future that is made now is refused or cancelled by its maker, who
@@ -59,6 +60,27 @@ bool weft__shutdown_wait(weft_executor *e, int64_t timeout)
     }
 }
 
+bool weft__keep_open(weft_executor *e)
+{
+    /* seq_cst, before the look at the phase; the coordinator looks here after it saw CLOSING: one of the two sees the
+     * other. */
+    atomic_fetch_add_explicit(&e->kept_open, 1, memory_order_seq_cst);
+    if (atomic_load_explicit(&e->phase, memory_order_seq_cst) == WEFT__OPEN || weft__own_thread(e))
+        return true;
+    weft__need_not_stay_open(e);
+    return false;
+}
+
+void weft__need_not_stay_open(weft_executor *e)
+{
+    weft__executor_pin(e); /* afterwards nothing else makes its end wait for this thread */
+    /* seq_cst, likewise: either the coordinator sees it gone or this sees that it is waiting for that. */
+    atomic_fetch_sub_explicit(&e->kept_open, 1, memory_order_seq_cst);
+    if (atomic_load_explicit(&e->phase, memory_order_seq_cst) != WEFT__OPEN)
+        weft__coordinator_news(&e->coordinator);
+    weft__executor_unpin(e);
+}
+
 /* Step 4. */
 static bool jobs_quiet(weft_executor *e)
 {
@@ -69,8 +91,12 @@ static bool jobs_quiet(weft_executor *e)
         (void)atomic_load_explicit(&e->idle.groups[g].word, memory_order_seq_cst);
     pthread_mutex_lock(&e->roster);
     pthread_mutex_unlock(&e->roster);
+    /* First: what it keeps open for is counted as submitted before it is taken off here. */
+    if (atomic_load_explicit(&e->kept_open, memory_order_seq_cst) != 0)
+        return false;
     uint64_t finished = weft__ports_sum(e, offsetof(weft__counts, finished));
     finished += weft__ports_sum(e, offsetof(weft__counts, returned));
+    WEFT_POINT();
     return finished == weft__ports_sum(e, offsetof(weft__counts, submitted));
 }
 
@@ -119,6 +145,7 @@ bool weft__shutdown_step(weft_executor *e)
         return false;
     if (e->tenant->sweep(e))
         return true;
+    WEFT_POINT();
     /* seq_cst: who makes a future looks after publishing it; either he sees the seal or the next walk sees it. */
     if (!atomic_exchange_explicit(&e->sealed, true, memory_order_seq_cst) || !weft__mailbox_close(&c->mailbox))
         return true;

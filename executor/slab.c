@@ -1,9 +1,9 @@
 /* slab.c: chunks, and how they change hands.
  *
  * The shape is that of mimalloc (Leijen, Zorn, de Moura 2019): small pages of one size, found from an object by masking
- * its address, each with a free list for its owner and a list for everybody else, so that frees of different pages never
- * meet. It differs in that a full chunk is let go by its thread at once, so that no thread has to look through its full
- * chunks and there is nothing to hand over when a thread ends.
+ * its address, each with a free list for its owner and a list for everybody else, so that frees of different pages
+ * never meet. It differs in that a full chunk is let go by its thread at once, so that no thread has to look through
+ * its full chunks and there is nothing to hand over when a thread ends.
  *
  * Holding. A chunk is HELD by exactly one thread, or by none:
  *
@@ -25,14 +25,14 @@
  *     {h, f, g}, listed    {h, f, 0}               a heap takes it, under the lock           take_partial
  *
  * The goal that a holder sets is the number at which all objects are free if the chunk is listed, else the one at which
- * enough are free to list it. So of the threads that free, exactly one meets the goal, and by the same compare-and-swap it
- * becomes the holder.
+ * enough are free to list it. So of the threads that free, exactly one meets the goal, and by the same compare-and-swap
+ * it becomes the holder.
  *
  * Who may touch a chunk: (1) the holder; (2) a thread that has an object of it which it has not freed yet, up to the
  * compare-and-swap that frees it; (3) a thread with the slab's lock, as long as the chunk is in a region's used part:
- * walks, and heaps that look through slab->partial. Only a holder that has found every object free releases a chunk, and
- * it does so under the lock. Then there is no (2), because no object is out; no (3), because it has the lock; and no
- * second (1). That holds in each of the interleavings that look dangerous:
+ * walks, and heaps that look through slab->partial. Only a holder that has found every object free releases a chunk,
+ * and it does so under the lock. Then there is no (2), because no object is out; no (3), because it has the lock; and
+ * no second (1). That holds in each of the interleavings that look dangerous:
  *
  *   - Two threads free the last two objects of a listed chunk. The one whose compare-and-swap comes second meets the
  *     goal and releases. The first does not touch the chunk after its own.
@@ -45,15 +45,15 @@
  *   - The caretaker inserts into the list under the lock but leaves the chunk after unlocking: as long as it holds the
  *     chunk, the chunk and therefore the slab cannot go, so it never unlocks a lock that has been freed.
  *
- * Lifetime of the slab: pins counts the creator and the chunks in use. Whoever releases a chunk drops its pin after it has
- * unlocked and as its last step, so when the last pin goes nobody is inside the slab.
+ * Lifetime of the slab: pins counts the creator and the chunks in use. Whoever releases a chunk drops its pin after it
+ * has unlocked and as its last step, so when the last pin goes nobody is inside the slab.
  *
  * The lock is taken when a chunk changes hands: at most a few times for each eighth of a chunk's objects.
  *
- * Order. What a free writes (the link, and all that its thread did with the object) is released by its compare-and-swap;
- * all changes of remote are read-modify-writes, so each of them continues the release sequences of the frees before it,
- * and one acquire by collect, leave or take_partial covers them all. The same word, released by leave, hands the plain
- * fields of the chunk from one holder to the next. */
+ * Order. What a free writes (the link, and all that its thread did with the object) is released by its
+ * compare-and-swap; all changes of remote are read-modify-writes, so each of them continues the release sequences of
+ * the frees before it, and one acquire by collect, leave or take_partial covers them all. The same word, released by
+ * leave, hands the plain fields of the chunk from one holder to the next. */
 #include "slab_parts.h"
 #include "memory.h"
 
@@ -246,7 +246,8 @@ static void list(weft__chunk *chunk)
     pthread_mutex_unlock(&slab->lock);
 }
 
-/* The holder, which has taken the chunk from its heap if it was in one, decides what becomes of it and holds it no more. */
+/* The holder, which has taken the chunk from its heap if it was in one, decides what becomes of it and holds it no
+ * more. */
 static void leave(weft__chunk *chunk)
 {
     uint32_t capacity = chunk->capacity;
@@ -267,7 +268,8 @@ static void leave(weft__chunk *chunk)
         uint32_t goal = chunk->listed ? freed + live : freed + live + wanted - capacity;
         uint64_t left = remote_pack(remote_head(old), freed, goal);
         WEFT_POINT();
-        /* Release: pairs with the acquire of the next holder, in leave or take_partial. Acquire on failure: as above. */
+        /* Release: pairs with the acquire of the next holder, in leave or take_partial. Acquire on failure: as
+         * above. */
         if (atomic_compare_exchange_weak_explicit(&chunk->remote, &old, left, memory_order_release,
                                                   memory_order_acquire)) {
             return;

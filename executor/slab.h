@@ -1,14 +1,16 @@
 /* slab.h: memory for the objects of one executor: futures, callbacks, options, tokens.
  *
- * Every thread that allocates has a heap for each executor that it uses. A heap holds, for each size class, one chunk of
- * 64 KiB, from which its thread takes and to which it gives back without any atomic read-modify-write. Another thread
- * gives an object back with one compare-and-swap on a word of the object's chunk. slab.c tells how chunks change hands.
+ * Every thread that allocates has a heap for each executor that it uses. A heap holds, for each size class, one chunk
+ * of 64 KiB, from which its thread takes and to which it gives back without any atomic read-modify-write. Another
+ * thread gives an object back with one compare-and-swap on a word of the object's chunk. slab.c tells how chunks change
+ * hands.
  *
  * Free objects are linked by a table in the head of their chunk, not through their own bytes. So a list that another
- * thread has left is followed through a few lines of the table, where links in the objects would make each alloc wait for
- * a line of the other thread's cache; and nothing of a free object is touched. The first eight bytes of an object are its
- * word: the slab sets it to zero when it hands the memory out for the first time and never afterwards, so that a visitor
- * of weft__slab_walk may look at objects which others free and take meanwhile. The other bytes are undefined after alloc.
+ * thread has left is followed through a few lines of the table, where links in the objects would make each alloc wait
+ * for a line of the other thread's cache; and nothing of a free object is touched. The first eight bytes of an object
+ * are its word: the slab sets it to zero when it hands the memory out for the first time and never afterwards, so that
+ * a visitor of weft__slab_walk may look at objects which others free and take meanwhile. The other bytes are undefined
+ * after alloc.
  *
  * Calls and threads:
  *     init, unpin                the creator; unpin once, after which nobody calls alloc

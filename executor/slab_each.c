@@ -1,8 +1,8 @@
 /* slab_each.c: the other form of a slab: every object is an allocation of its own.
  *
- * It is for finding faults: an allocator of the user sees each object and may refuse it, and the address sanitizer knows
- * where each begins and ends and when it went. It is used when weft_set_allocator has been given functions, and always in
- * a build with WEFT_SLAB_EACH; slab_whole.c decides. Speed does not matter: one lock guards all.
+ * It is for finding faults: an allocator of the user sees each object and may refuse it, and the address sanitizer
+ * knows where each begins and ends and when it went. It is used when weft_set_allocator has been given functions, and
+ * always in a build with WEFT_SLAB_EACH; slab_whole.c decides. Speed does not matter: one lock guards all.
  *
  * A prefix in front of the object links it into slab->objects. Each object pins the slab. Any thread calls alloc and
  * free; a heap has no chunk in this form, so both come here from their slow halves. A walk holds the lock and thereby

@@ -27,7 +27,8 @@ static inline uint32_t chunk_wanted(const weft__chunk *chunk)
     return chunk->capacity / 8 != 0 ? chunk->capacity / 8 : 1;
 }
 
-/* slab_whole.c: any thread. The caller has a pin already; one more; and one less, the caller's last touch of the slab. */
+/* slab_whole.c: any thread. The caller has a pin already; one more; and one less, the caller's last touch of the
+ * slab. */
 void weft__slab_pin(weft__slab *slab);
 void weft__slab_drop(weft__slab *slab);
 
@@ -84,8 +85,8 @@ static inline uint64_t remote_pack(uint32_t head, uint32_t freed, uint32_t goal)
     return (uint64_t)goal << 32 | (uint64_t)freed << 16 | head;
 }
 
-/* The length of the free list. The list may change meanwhile if the caller is not the holder: then the answer is a guess,
- * and bounded, as a list that changes could be followed in a circle. Relaxed: see weft__slab_alloc. */
+/* The length of the free list. The list may change meanwhile if the caller is not the holder: then the answer is a
+ * guess, and bounded, as a list that changes could be followed in a circle. Relaxed: see weft__slab_alloc. */
 static inline uint32_t chunk_idle(const weft__chunk *chunk)
 {
     uint32_t n = 0;

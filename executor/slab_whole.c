@@ -1,14 +1,15 @@
 /* slab_whole.c: a slab as a whole: its life, and the calls that look at all of its objects.
  *
  * The slabs of the process form a ring, for two purposes: the figures of the whole process count objects that have
- * outlived their executors, and the form of the slabs (chunks, or one allocation for each object) is chosen when there is
- * none, so that free, which is given nothing but an address, can tell by one flag what it has before it.
+ * outlived their executors, and the form of the slabs (chunks, or one allocation for each object) is chosen when there
+ * is none, so that free, which is given nothing but an address, can tell by one flag what it has before it.
  *
- * Lifetime. pins counts the creator and the chunks in use (or the objects). A pin is dropped without the lock and as the
- * dropping thread's last step, so when the last one goes nobody is inside the slab, not even in the tail of an unlock.
+ * Lifetime. pins counts the creator and the chunks in use (or the objects). A pin is dropped without the lock and as
+ * the dropping thread's last step, so when the last one goes nobody is inside the slab, not even in the tail of an
+ * unlock.
  *
- * Walk, live and check hold the slab's lock. Chunks are put into use and out of it under the lock, so those that a caller
- * meets stay; objects in them come and go meanwhile.
+ * Walk, live and check hold the slab's lock. Chunks are put into use and out of it under the lock, so those that a
+ * caller meets stay; objects in them come and go meanwhile.
  *
  * Locks: the registry's before a slab's. Nothing is called under them but the visitor of a walk. */
 #include "slab_parts.h"

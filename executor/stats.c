@@ -1,4 +1,5 @@
-/* stats.c: counters, read. Every counter has one writer and is read relaxed or stronger; a snapshot is not one moment. */
+/* stats.c: counters, read. What every job moves has one writer for each thread; what is rare, or counted by threads
+ * without a port, is shared. All are read relaxed or stronger; a snapshot is not one moment. */
 #include "clock.h"
 #include "executor.h"
 
@@ -47,11 +48,14 @@ int weft_executor_stats(const weft_executor *e, weft_stats *stats)
         return -EINVAL;
     if (!e && !(e = weft_executor_default()))
         return -errno;
+    if (weft__stale(e))
+        return -ESTALE;
     memset(stats, 0, sizeof *stats);
     uint64_t finished = TOTAL(e, finished) + TOTAL(e, returned);
     uint64_t submitted = TOTAL(e, submitted);
     uint64_t now_running = running(e);
-    stats->submitted = submitted - TOTAL(e, returned);
+    uint64_t unqueued = atomic_load_explicit(&e->unqueued, memory_order_relaxed);
+    stats->submitted = submitted - TOTAL(e, returned) + unqueued;
     stats->refused = atomic_load_explicit(&e->refused, memory_order_relaxed);
     stats->succeeded = TOTAL(e, succeeded);
     stats->failed = TOTAL(e, failed);
@@ -87,6 +91,8 @@ int weft_worker_stats(const weft_executor *e, unsigned worker, weft_stats *stats
         return -EINVAL;
     if (!e && !(e = weft_executor_default()))
         return -errno;
+    if (weft__stale(e))
+        return -ESTALE;
     if (worker >= atomic_load_explicit(&e->thread_count, memory_order_acquire))
         return -EINVAL;
     memset(stats, 0, sizeof *stats);

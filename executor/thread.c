@@ -5,12 +5,13 @@
  * thread-local storage. When an outside thread ends, its ports stay with their executors, free to be adopted: a server
  * that starts a thread for each connection does not grow the list.
  *
- * `ports_lock` guards both lists (an executor's ports, a thread's ports) and is taken at the first submit of a thread to
- * an executor, at the end of a thread, at the end of an executor, and by who sums counters.
+ * `ports_lock` guards both lists (an executor's ports, a thread's ports) and is taken at the first submit of a thread
+ * to an executor, at the end of a thread, at the end of an executor, and by who sums counters.
  *
- * A job that calls pthread_exit takes its worker's thread with it. The hook that runs at a thread's end settles the jobs
- * that were on its stack and starts another thread in the same weft__thread, so its queues are served on. If the system
- * will not give a thread, the ending one goes on working inside its own hook: nothing that was accepted is lost. */
+ * A job that calls pthread_exit takes its worker's thread with it. The hook that runs at a thread's end settles the
+ * jobs that were on its stack and starts another thread in the same weft__thread, so its queues are served on. If the
+ * system will not give a thread, the ending one goes on working inside its own hook: nothing that was accepted is
+ * lost. */
 #include "executor.h"
 
 #include <errno.h>
@@ -62,7 +63,10 @@ static void replace_worker(weft__self_t *self)
     weft_executor *e = t->executor;
     weft_future *job = self->job;
     self->job = NULL;
-    weft__count(&t->port.counts.finished, e->tenant->abandon(job));
+    unsigned taken = e->tenant->abandon(job);
+    if (weft__stale(e)) /* a destructor forked: there is nobody to replace */
+        return;
+    weft__count(&t->port.counts.finished, taken);
     self->draining = false;
     atomic_store_explicit(&t->running, 0, memory_order_relaxed);
     t->depth = 0;
@@ -112,6 +116,16 @@ int weft__thread_register(void)
     if (self->ordinal == 0)
         self->ordinal = atomic_fetch_add_explicit(&ordinals, 1, memory_order_relaxed) + 1;
     return 0;
+}
+
+void weft__threads_forked(void)
+{
+    weft__self_t *self = &weft__self;
+    ports_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    /* Relaxed: there is one thread. */
+    atomic_store_explicit(&weft__threads_live, 0, memory_order_relaxed);
+    /* The hook at the thread's end is inherited with the key's value. */
+    *self = (weft__self_t){.ordinal = self->ordinal, .registered = self->registered};
 }
 
 void weft__port_embed(weft__port *port, weft_executor *e)

@@ -89,8 +89,9 @@ typedef struct weft__self {
     uint32_t job_epoch;                    /* cancel_epoch when weft_cancelled last looked outwards from it */
     int failure;                           /* what weft_fail said in it; 0 nothing */
     bool draining;                         /* settle is already at work further down this stack */
-    unsigned looks;                        /* left to weft__rests_on_job */
+    unsigned looks;                        /* left to weft__rests_on_job, or to a wait that helps */
     bool disposing;                        /* likewise, of disposing of futures */
+    unsigned nested;                       /* destructors of values, one in another */
     weft__link *disposals;
     struct weft__waiter *drain_first, *drain_last;
     uint64_t port_id;  /* executor of the port below, 0 none */
@@ -100,8 +101,8 @@ typedef struct weft__self {
     bool registered;   /* the thread-exit hook is set */
 } weft__self_t;
 
-/* Not with gcc's undefined-behaviour sanitizer, which comes with the address sanitizer here: its check for NULL uses the
- * flags of the addition that forms the address, and the linker relaxes that addition to a lea, which sets none. */
+/* Not with gcc's undefined-behaviour sanitizer, which comes with the address sanitizer here: its check for NULL uses
+ * the flags of the addition that forms the address, and the linker relaxes that addition to a lea, which sets none. */
 #if defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__)
 #define WEFT__TLS __attribute__((tls_model("initial-exec"), visibility("hidden")))
 #else
@@ -132,7 +133,8 @@ void weft__port_embed(weft__port *port, weft_executor *e);
 int weft__thread_launch(weft__thread *thread);
 void weft__thread_free(weft__thread *thread);
 
-/* The bell of a thread that is blocked in a wait: read it, look at what you wait for, wait while it has not rung since. */
+/* The bell of a thread that is blocked in a wait: read it, look at what you wait for, wait while it has not rung
+ * since. */
 void weft__bell_ring(weft__thread *thread);
 uint32_t weft__bell_read(weft__thread *thread);
 void weft__bell_wait(weft__thread *thread, uint32_t seen, int64_t deadline);
@@ -144,5 +146,8 @@ extern _Atomic(size_t) weft__threads_live; /* threads that the library runs, in 
 
 /* Sets the hook that runs when this thread ends. 0, or -EAGAIN/-ENOMEM. */
 int weft__thread_register(void);
+
+/* In the child of a fork, on its only thread: from now on that is a thread of the program's, which has no port yet. */
+void weft__threads_forked(void);
 
 #endif

@@ -76,8 +76,8 @@ static bool input_open(struct reading *r, const char *name)
     return r->input.fd >= 0;
 }
 
-/* Room is made at the end of the data; a line that fills all of it is given up. One byte stays free for a terminator.
- * */
+/* Room is made at the end of the data; a line that fills all of it is given up. One byte stays free for a
+ * terminator. */
 static bool input_fill(struct input *in)
 {
     memmove(in->data, in->data + in->begin, in->end - in->begin);

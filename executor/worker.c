@@ -74,9 +74,9 @@ static weft__link *steal(weft__thread *t)
     return NULL;
 }
 
-/* What threads that are blocked or in reserve have left: their inboxes hold older jobs than the outside queue, and their
- * ready deques would have to wait until nothing comes from outside. With one worker the inbox of a thread that has just
- * resumed counts as well, for the sake of the order of submission. */
+/* What threads that are blocked or in reserve have left: their inboxes hold older jobs than the outside queue, and
+ * their ready deques would have to wait until nothing comes from outside. With one worker the inbox of a thread that
+ * has just resumed counts as well, for the sake of the order of submission. */
 static weft__link *take_left_behind(weft__thread *t)
 {
     weft_executor *e = t->executor;
@@ -130,8 +130,8 @@ static weft__link *look_once(weft__thread *t)
     return NULL;
 }
 
-/* Rounds of looking everywhere, with growing pauses. How many adapts: twice as many after a round that was not the first
- * found work, half as many after none did; one round where spinning takes the CPU from those who have work. */
+/* Rounds of looking everywhere, with growing pauses. How many adapts: twice as many after a round that was not the
+ * first found work, half as many after none did; one round where spinning takes the CPU from those who have work. */
 static weft__link *search(weft__thread *t)
 {
     enum { MOST_ROUNDS = 64 };
@@ -220,6 +220,7 @@ void weft__run(weft__thread *t, weft__link *link)
 {
     atomic_store_explicit(&t->running, 1, memory_order_relaxed);
     weft__link_ops(link)->run(link, t);
+    weft__fork_check(t->executor);
     atomic_store_explicit(&t->running, 0, memory_order_relaxed);
     weft__count(&t->port.counts.finished, 1);
 }
@@ -245,7 +246,9 @@ static void worker_begin(weft__thread *t)
     t->parked_at = weft__now();
     find_stack(t);
     weft__thread_register();
-    if (e->worker_start && e->worker_start(t->index, e->data))
+    int refused = e->worker_start ? e->worker_start(t->index, e->data) : 0;
+    weft__fork_check(e);
+    if (refused)
         atomic_store_explicit(&e->broken, -ENOTRECOVERABLE, memory_order_release);
     else
         atomic_store_explicit(&t->started, true, memory_order_release);
@@ -256,6 +259,7 @@ static void worker_end(weft__thread *t)
     weft_executor *e = t->executor;
     if (e->worker_stop && atomic_load_explicit(&t->started, memory_order_relaxed))
         e->worker_stop(t->index, e->data);
+    weft__fork_check(e);
     weft__heap_detach(&t->port.heap);
     weft__self.thread = NULL;
     atomic_fetch_sub_explicit(&weft__threads_live, 1, memory_order_relaxed);

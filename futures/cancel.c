@@ -6,8 +6,9 @@
  *
  * A running job learns of a request in three ways: weft_cancelled() reads its own word; a job that runs inline because
  * another one awaits it looks outwards through the jobs on its stack; a job that is blocked in a wait is woken. The
- * last two hang on the executor's cancel_epoch, which grows with every request to a running job: weft_cancelled compares
- * it with one load and looks further only if it moved. */
+ * last two hang on the executor's cancel_epoch, which grows with every request to a running job: weft_cancelled
+ * compares it with one load and looks further only if it moved. Who asks a job that has made a token of its own sets
+ * that as well (own_token.c); how a token asks its jobs stands in token.c. */
 #include "future.h"
 
 weft_cancel_reason weft__reason_below(weft_cancel_reason reason)
@@ -25,8 +26,10 @@ void weft__request_spread(weft_executor *e)
 weft_cancel_effect weft__cancel(weft_future *f, weft_cancel_reason reason)
 {
     weft_future *next = NULL;
+    if (weft__stale(f->executor))
+        return WEFT_CANCEL_TOO_LATE;
     weft_cancel_effect effect = weft__ops_of(f)->cancel(f, reason, &next);
-    while (next) {
+    while (next && !weft__stale(f->executor)) {
         weft_future *below = next;
         next = NULL;
         reason = weft__reason_below(reason);

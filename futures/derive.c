@@ -7,11 +7,11 @@
 
 #include <errno.h>
 
-/* A job's fn takes the place of todo and its options that of holds; one with a timer has more room, and the mailbox
- * holds an ordinary reference to it. */
+/* A job's or then's fn takes the place of todo and its options that of holds; one with a timer has more room, and the
+ * mailbox holds an ordinary reference to it. */
 static bool is_job(const weft_future *f)
 {
-    return weft__ops_of(f)->kind == WEFT__JOB;
+    return weft__runs_function(f);
 }
 
 static _Atomic(uint32_t) *weft__todo(weft_future *f)
@@ -73,6 +73,10 @@ void weft__timed_handle(weft__link *link, weft__coordinator *c)
         weft__wheel_remove(&c->wheel, timer);
         weft__poke_done(f);
     }
+    if (todo & WEFT__LAUNCH) {
+        const weft__options *o = weft__options_of(f);
+        weft__enqueue_own(f->executor, o ? o->priority : WEFT_NORMAL, link); /* with the queue's reference */
+    }
     weft__poke_done(f);
 }
 
@@ -82,7 +86,9 @@ bool weft__timed_arm(weft_future *f, int64_t delay)
     weft__timer_init(timer);
     timer->deadline = weft__deadline(weft__executor_now(f->executor), delay);
     bool timed = timer->deadline != WEFT_FOREVER;
-    /* A delayed job that is never due waits for time, too. Release: the timer, for shutdown's walk. */
+    if (!timed && is_job(f))
+        weft_future_retain(f); /* in place of the wheel's: it was accepted, and stays until it is cancelled */
+    /* A job or then that is never due waits for time, too. Release: the timer, for shutdown's walk. */
     atomic_store_explicit(weft__timer_flag(f), timed || is_job(f), memory_order_release);
     if (timed)
         weft__count_for(f->executor, offsetof(weft__counts, timers_armed), 1);
@@ -110,8 +116,11 @@ void weft__timed_drop(weft_future *f)
     if (!atomic_load_explicit(flag, memory_order_relaxed) ||
         !atomic_exchange_explicit(flag, false, memory_order_acq_rel))
         return;
-    if (weft__link_timer(&f->link)->deadline == WEFT_FOREVER)
+    if (weft__link_timer(&f->link)->deadline == WEFT_FOREVER) {
+        if (is_job(f))
+            weft__unref(f); /* what weft__timed_arm took; the caller has his own */
         return;
+    }
     weft__count_for(f->executor, offsetof(weft__counts, timers_dropped), 1);
     weft__poke(f, WEFT__DISARM, weft__coordinator_soon(&f->executor->coordinator));
 }

@@ -5,6 +5,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+bool weft__any_stale(weft_future *const futures[], size_t n)
+{
+    if (WEFT__LIKELY(weft__generation == 0))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (weft__stale(futures[i]->executor))
+            return true;
+    return false;
+}
+
 void weft__future_init(weft_future *f, weft_executor *e, const weft__future_ops *ops)
 {
     atomic_store_explicit(&f->link.ops, &ops->link, memory_order_relaxed);
@@ -13,7 +23,7 @@ void weft__future_init(weft_future *f, weft_executor *e, const weft__future_ops 
     f->error = 0;
     f->value = NULL;
     f->waiters = NULL;
-    f->options = NULL;
+    atomic_init(&f->options, NULL);
     atomic_store_explicit(&f->holds, 1, memory_order_relaxed);
 }
 
@@ -52,11 +62,10 @@ const char *weft__name(weft_future *f)
 {
     for (;;) {
         const weft__future_ops *ops = weft__ops_of(f);
-        if (ops->kind == WEFT__JOB)
-            return f->options ? f->options->name : NULL;
-        weft_future *input = ops->kind == WEFT__GATHER ? weft__gather_failed_input(f)
-                             : ops->input              ? ops->input(f)
-                                                       : NULL;
+        const weft__options *o = weft__runs_function(f) ? weft__options_of(f) : NULL;
+        if (o && o->name)
+            return o->name;
+        weft_future *input = ops->kind == WEFT__MANY ? weft__many_failed_input(f) : ops->input ? ops->input(f) : NULL;
         if (!input)
             return NULL;
         f = input;
@@ -67,10 +76,13 @@ static void dispose(weft_future *f)
 {
     weft_executor *e = f->executor;
     const weft__future_ops *ops = weft__ops_of(f);
+    if (weft__stale(e)) /* as in weft__future_reap */
+        return;
     uint64_t word = atomic_load_explicit(&f->word, memory_order_relaxed);
     atomic_store_explicit(&f->word, 0, memory_order_relaxed);
     ops->dispose(f, word);
-    if (ops->memory == WEFT__SLAB_CLASSES)
+    /* A destructor may have forked; then this is the child. */
+    if (weft__stale(e) || ops->memory == WEFT__SLAB_CLASSES)
         return; /* it has freed itself: larger than any class */
     weft__port *port = weft__port_find(e);
     weft__slab_free(port ? &port->heap : NULL, f);
@@ -78,8 +90,7 @@ static void dispose(weft_future *f)
 
 static bool is_held(const weft_future *f)
 {
-    weft__kind kind = weft__ops_of(f)->kind;
-    return kind != WEFT__JOB && kind != WEFT__PROMISE;
+    return !weft__runs_function(f) && weft__ops_of(f)->kind != WEFT__PROMISE;
 }
 
 void weft__hold(weft_future *f)
@@ -89,11 +100,9 @@ void weft__hold(weft_future *f)
 
 /* Disposing of a derived future drops its inputs, which may be derived futures again: in a loop, not by recursion. The
  * link is free by now to chain them. */
-void weft__let_go(weft_future *f)
+static void dispose_in_turn(weft_future *f)
 {
     weft__self_t *self = &weft__self;
-    if (atomic_fetch_sub_explicit(&f->holds, 1, memory_order_acq_rel) != 1)
-        return;
     atomic_store_explicit(&f->link.next, self->disposals, memory_order_relaxed);
     self->disposals = &f->link;
     if (self->disposing)
@@ -106,12 +115,44 @@ void weft__let_go(weft_future *f)
     self->disposing = false;
 }
 
+void weft__let_go(weft_future *f)
+{
+    if (atomic_fetch_sub_explicit(&f->holds, 1, memory_order_acq_rel) == 1)
+        dispose_in_turn(f);
+}
+
+/* A job or promise is disposed of at once, so its destructors have run when the release returns. A destructor may
+ * release a future whose destructor releases another one, and so on: beyond a few they take their turn. */
+static void dispose_at_once(weft_future *f)
+{
+    enum { NESTED = 16 };
+    weft__self_t *self = &weft__self;
+    if (!weft__options_of(f)) { /* nor free_value, of a promise: nothing is released */
+        dispose(f);
+    } else if (self->nested < NESTED) {
+        self->nested++;
+        dispose(f);
+        self->nested--;
+    } else {
+        dispose_in_turn(f);
+    }
+}
+
 void weft__future_reap(weft_future *f, uint64_t word)
 {
-    if (weft__state(word) == WEFT_FAILED && !(word & WEFT__OBSERVED))
+    /* Code of the program's further up in this call forked, and this is the child. */
+    if (weft__stale(f->executor))
+        return;
+    if (weft__state(word) == WEFT_FAILED && !(word & WEFT__OBSERVED)) {
         weft__report_unobserved(f->executor, weft__name(f), f->error);
+        if (weft__stale(f->executor)) /* the hook forked, and this is the child */
+            return;
+    }
     if (!is_held(f)) {
-        dispose(f);
+        if (weft__ops_of(f)->kind == WEFT__THEN)
+            dispose_in_turn(f);
+        else
+            dispose_at_once(f);
         return;
     }
     if (!weft__done(word) && weft__ops_of(f)->abandon)
@@ -134,28 +175,32 @@ void weft__unref(weft_future *f)
 
 weft_future *weft_future_retain(weft_future *f)
 {
-    if (f)
+    if (f && !weft__stale(f->executor))
         atomic_fetch_add_explicit(&f->word, WEFT__REF, memory_order_relaxed);
     return f;
 }
 
 void weft_future_release(weft_future *f)
 {
-    if (f)
+    if (f && !weft__stale(f->executor))
         weft__unref(f);
 }
 
 int weft__lend(weft_future *f, bool duty)
 {
-    uint64_t word = atomic_load_explicit(&f->word, memory_order_relaxed);
-    do {
+    for (uint64_t word = atomic_load_explicit(&f->word, memory_order_relaxed);;) {
         if ((word & WEFT__LENT_MASK) == WEFT__LENT_MASK || (word & WEFT__REF_MASK) == WEFT__REF_MASK)
             return -EOVERFLOW;
-        /* Acquire: the caller may find it done and read its outcome. */
-    } while (!atomic_compare_exchange_weak_explicit(&f->word, &word,
-                                                    (word + WEFT__REF + WEFT__LENT) | (duty ? WEFT__OBSERVED : 0),
-                                                    memory_order_acq_rel, memory_order_relaxed));
-    return 0;
+        if (WEFT__UNLIKELY(word & WEFT__LOCK && weft__done(word))) {
+            weft__lock(f); /* somebody may be moving its value out and has seen no loan: see read.c */
+            weft__unlock(f, 0, 0);
+            word = atomic_load_explicit(&f->word, memory_order_relaxed);
+        } else if (atomic_compare_exchange_weak_explicit(&f->word, &word,
+                                                         (word + WEFT__REF + WEFT__LENT) | (duty ? WEFT__OBSERVED : 0),
+                                                         memory_order_acq_rel, memory_order_relaxed)) {
+            return 0; /* acquire: the caller may find it done and read its outcome */
+        }
+    }
 }
 
 void weft__unlend(weft_future *f)
@@ -208,8 +253,8 @@ size_t weft__index_of(weft_future *f)
 {
     for (;;) {
         const weft__future_ops *ops = weft__ops_of(f);
-        if (ops->kind == WEFT__GATHER)
-            return weft__gather_index(f);
+        if (ops->kind == WEFT__MANY)
+            return weft__many_index(f);
         weft_future *input = ops->input ? ops->input(f) : NULL;
         if (!input)
             return 0;
@@ -238,7 +283,7 @@ void weft__outcome_read(weft_future *f, uint64_t word, weft_outcome *outcome)
         outcome->value = f->value;
     if (outcome->state == WEFT_CANCELLED || outcome->state == WEFT_TIMED_OUT)
         outcome->reason = weft__reason(word);
-    if (outcome->state == WEFT_FAILED)
+    if (outcome->state == WEFT_FAILED || outcome->state == WEFT_SUCCEEDED)
         outcome->index = weft__index_of(f);
 }
 
@@ -248,6 +293,8 @@ int weft_future_outcome(weft_future *f, weft_outcome *outcome)
         return weft__no_future();
     if (!outcome)
         return -EINVAL;
+    if (weft__stale(f->executor))
+        return -ESTALE;
     uint64_t word = weft__word(f);
     if (!weft__done(word))
         return -EINPROGRESS;

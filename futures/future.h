@@ -22,11 +22,11 @@
  *   RUNNING, CLAIMED -> done   by who made the claim, and by nobody else (or by the coordinator in its place, verdict set)
  *   a done state never changes.
  *
- * References. Who holds a weft_future * holds a reference. A job is born with two: its submitter's and its queue entry's,
- * which passes to who takes the entry out. What a derived or timer future is registered with (the list of an input, the
- * wheel, the mailbox) holds it as well, but must not keep it registered when nobody wants it any more; so these are counted
- * apart, in `holds`, together with one for all references. When the last reference goes the future leaves its inputs and
- * timers; when the last hold goes its memory is given back. */
+ * References. Who holds a weft_future * holds a reference. A job is born with two: its submitter's and its queue
+ * entry's, which passes to who takes the entry out. What a derived or timer future is registered with (the list of an
+ * input, the wheel, the mailbox) holds it as well, but must not keep it registered when nobody wants it any more; so
+ * these are counted apart, in `holds`, together with one for all references. When the last reference goes the future
+ * leaves its inputs and timers; when the last hold goes its memory is given back. */
 #ifndef WEFT__FUTURE_H
 #define WEFT__FUTURE_H
 
@@ -36,6 +36,7 @@
 #include <weft/future.h>
 
 typedef struct weft__waiter weft__waiter;
+typedef struct weft__member weft__member;
 typedef struct weft__options weft__options;
 
 enum { WEFT__CLAIMED = 6 }; /* beside enum weft_state */
@@ -62,7 +63,9 @@ typedef enum weft__kind {
     WEFT__SLEEP,
     WEFT__WAIT_FOR,
     WEFT__SHIELD,
-    WEFT__GATHER
+    WEFT__MANY, /* gather, any, map: many.h */
+    WEFT__THEN,
+    WEFT__FLATTEN
 } weft__kind;
 
 /* What a kind of future can do beyond what all can. NULL where there is nothing to do. */
@@ -70,10 +73,11 @@ typedef struct weft__future_ops {
     weft__ops link; /* must be first: link.ops points here */
     weft__kind kind;
     enum weft__slab_class memory;
-    /* Any thread. The exact answer, and whatever it entails for this future; *next: a future (with a reference) to cancel
-     * as well, with the reason given. */
+    /* Any thread. The exact answer, and whatever it entails for this future; *next: a future (with a reference) to
+     * cancel as well, with the reason given. */
     weft_cancel_effect (*cancel)(weft_future *f, weft_cancel_reason reason, weft_future **next);
-    /* On a worker that waits without a time limit: runs jobs that f waits for, as far as that is possible. 0 or a code. */
+    /* On a worker that waits without a time limit: runs jobs that f waits for, as far as that is possible. 0 or a
+     * code. */
     int (*help)(weft_future *f, bool awaited);
     /* The future that f mirrors or the one input it waits for; NULL: none. */
     weft_future *(*input)(weft_future *f);
@@ -92,8 +96,8 @@ struct weft_future {
     weft__link link;         /* the queue that it is in, or the mailbox; see link.h */
     weft_executor *executor; /* constant; its structure outlives the future */
     union {
-        weft_fn *fn;     /* of a job until it started */
-        uintptr_t outer; /* of a job while it runs: the job that it interrupted, with WEFT__RUN_*; its thread's */
+        weft_fn *fn;     /* of a job or then until it started */
+        uintptr_t outer; /* of one while it runs: the job that it interrupted, with WEFT__RUN_*; its thread's */
         struct {
             _Atomic(uint32_t) todo; /* derived and timer futures: what the coordinator is to do; weft__poke */
             int32_t error;          /* written by the settler before done */
@@ -102,39 +106,56 @@ struct weft_future {
     void *value;           /* a job's argument until it ran; then the value. Written by the settler before done */
     weft__waiter *waiters; /* under LOCK; see settle.c */
     union {
-        weft__options *options;     /* of a job; NULL: plain. Constant until disposal */
-        void (*free_value)(void *); /* of a promise */
-        _Atomic(uint32_t) holds;    /* of a derived or timer future: see below */
+        _Atomic(weft__options *) options; /* of a job or then; NULL: plain. Written before it is published, and by its
+                                             own thread when it asks for its token; see weft__options_of */
+        void (*free_value)(void *);       /* of a promise */
+        _Atomic(uint32_t) holds;          /* of a derived or timer future: see below */
     };
 };
 _Static_assert(sizeof(weft_future) == 64, "a job takes one cache line");
 
-/* A future with a timer: a sleep, a delayed job, the head of a wait_for. */
+/* A future with a timer: a sleep, a delayed job, the head of a wait_for and of a then. */
 typedef struct weft__timed {
     weft_future base;
     weft__timer timer;      /* the coordinator's; deadline: set before it is armed. WEFT_FOREVER: there is none */
-    _Atomic(uint32_t) todo; /* of a delayed job; of the others base.todo */
+    _Atomic(uint32_t) todo; /* of a delayed job and a then; of the others base.todo */
     _Atomic(bool) armed;    /* neither fired nor dropped; whoever clears it counts the timer as one or the other */
-    /* wait_for.c: */
-    uint8_t flags;            /* WEFT_JOIN, WEFT_NO_CANCEL; constant */
-    _Atomic(bool) late;       /* JOIN: the deadline has passed; the coordinator */
-    _Atomic(bool) holds_loan; /* the input counts it as attached; whoever clears it gives the loan back */
+    /* wait_for.c and then.c: */
+    uint8_t flags; /* what was asked for; constant once made */
+    union {
+        _Atomic(bool) late;     /* wait_for with JOIN: the deadline has passed; the coordinator */
+        _Atomic(uint8_t) stage; /* then: see there; whoever learns that the input is done */
+    };
+    union {
+        _Atomic(bool) holds_loan; /* wait_for: the input counts it as attached; whoever clears it gives the loan back */
+        _Atomic(bool) made;       /* then: it is on its input; its maker writes, shutdown's walk reads */
+    };
 } weft__timed;
 _Static_assert(offsetof(weft__timed, timer) == offsetof(weft_future, link) + WEFT__TIMER_OFFSET, "see link.h");
 _Static_assert(sizeof(weft__timed) <= 96, "a sleep and a delayed job take 96 bytes");
 
-/* What weft_submit_with was told, and the copy that weft_submit_copy made. */
+/* A job's place in the list of a token, whose cancellation it shares. */
+struct weft__member {
+    weft__member *next, *previous; /* under the token's lock; previous NULL: not listed */
+    _Atomic(weft_token *) token;   /* referenced; NULL: none. Written by who makes the job and by its own thread */
+    weft_future *job;
+};
+
+/* What weft_submit_with was told, the copy that weft_submit_copy made, and the job's tokens. */
 struct weft__options {
     const char *name;
     void (*free_arg)(void *);
     void (*free_value)(void *);
     void *copy; /* weft's own copy of the argument, freed when the function has returned; or NULL */
     size_t copy_size;
-    bool counted; /* in executor->pending */
-    weft_priority priority;
+    uint8_t priority;     /* weft_priority */
+    bool counted;         /* in executor->pending */
     int64_t delay;        /* ns; not positive: none */
     int64_t submitted_at; /* ns; 0: this job is not measured */
+    weft__member given;   /* to the token that it was submitted with */
+    weft__member own;     /* to its own token, which it keeps until it is disposed of (own_token.c) */
 };
+_Static_assert(sizeof(weft__options) <= 128, "options fit their class");
 
 /* Notified once when a future is done, unless it was detached before. */
 struct weft__waiter {
@@ -145,6 +166,19 @@ struct weft__waiter {
 static inline const weft__future_ops *weft__ops_of(const weft_future *f)
 {
     return (const weft__future_ops *)(const void *)weft__link_ops(&f->link);
+}
+
+static inline weft__options *weft__options_of(const weft_future *f)
+{
+    /* Acquire: a job that runs may make its options while others look at it. Partner: weft_current_token. */
+    return atomic_load_explicit(&f->options, memory_order_acquire);
+}
+
+/* Does it run a function of the program's? */
+static inline bool weft__runs_function(const weft_future *f)
+{
+    weft__kind kind = weft__ops_of(f)->kind;
+    return kind == WEFT__JOB || kind == WEFT__THEN;
 }
 
 static inline weft_future *weft__link_future(weft__link *link)
@@ -193,6 +227,7 @@ static inline unsigned weft__refs(uint64_t word)
 }
 
 /* future.c: birth, references, death. */
+bool weft__any_stale(weft_future *const futures[], size_t n); /* was one of them inherited through fork? */
 weft_future *weft__future_new(weft_executor *e, const weft__future_ops *ops); /* NULL: errno ENOMEM */
 void weft__future_init(weft_future *f, weft_executor *e, const weft__future_ops *ops);
 void weft__future_publish(weft_future *f, unsigned references, uint64_t bits);
@@ -200,7 +235,8 @@ void weft__unref(weft_future *f);
 void weft__hold(weft_future *f);
 void weft__let_go(weft_future *f);
 void weft__future_reap(weft_future *f, uint64_t word); /* who dropped the last reference */
-/* A reference and a loan for a derived future, which may take over the duty to report f's error. -EOVERFLOW: too many. */
+/* A reference and a loan for a derived future, which may take over the duty to report f's error. -EOVERFLOW: too
+ * many. */
 int weft__lend(weft_future *f, bool duty);
 void weft__unlend(weft_future *f);
 /* In shutdown's walk: a reference unless f is done or free memory. */
@@ -212,11 +248,14 @@ void weft__report_unobserved(weft_executor *e, const char *name, int error);
 
 /* settle.c: claims, the one transition to done, and who is told. */
 bool weft__claim(weft_future *f, unsigned state, uint64_t bits);
+bool weft__claimed(weft_future *f); /* if not, who claims it later sees what the caller wrote before */
 void weft__settle(weft_future *f, unsigned state, unsigned drop);
 void weft__settle_verdict(weft_future *f);
 uint64_t weft__lock(weft_future *f);
 void weft__unlock(weft_future *f, uint64_t clear, uint64_t set);
 bool weft__attach(weft_future *f, weft__waiter *node);
+/* For a node that others may be detaching already: previous was set to NULL before it could be seen. */
+bool weft__attach_seen(weft_future *f, weft__waiter *node);
 bool weft__detach(weft_future *f, weft__waiter *node);
 /* Sleeps until f's word is no longer `seen`; see settle.c. -ETIMEDOUT. */
 int weft__word_sleep(weft_future *f, uint64_t seen, int64_t deadline);
@@ -225,20 +264,88 @@ void weft__wait_settled(weft_future *f);
 /* Notifies now, or, if this thread is at it further down its stack, there. */
 void weft__tell(weft__waiter *node);
 
-/* A gather attaches to its inputs without a node. WEFT__BUSY: another one is there, use a node. */
-struct weft__gather;
+/* A future with many inputs attaches to them without a node. WEFT__BUSY: another one is there, use a node. */
+struct weft__many;
 enum weft__direct { WEFT__ATTACHED, WEFT__WAS_DONE, WEFT__TWICE, WEFT__BUSY };
-enum weft__direct weft__attach_direct(weft_future *f, struct weft__gather *g);
-bool weft__detach_direct(weft_future *f, struct weft__gather *g);
-void weft__gather_input_done(struct weft__gather *g, weft_future *input); /* gather.c */
+enum weft__direct weft__attach_direct(weft_future *f, struct weft__many *g);
+bool weft__detach_direct(weft_future *f, struct weft__many *g);
+void weft__many_input_done(struct weft__many *g, weft_future *input); /* many.c */
+
+/* batch.c: jobs that are accepted all or none, in the order begin, n times add, queue. */
+typedef struct weft__batch {
+    weft_executor *executor; /* constant, as the next four */
+    const weft_submit_options *given;
+    size_t n;
+    unsigned references;       /* of each job at its birth, the queue's among them */
+    bool own;                  /* the caller is a thread of the executor */
+    bool counted;              /* in executor->pending; by begin */
+    weft_future *first, *last; /* linked in order; the link of the last is not yet written */
+} weft__batch;
+/* Admits n jobs with options `given` (NULL: none). 0, or why not; then there is nothing to take back. */
+int weft__batch_begin(weft__batch *b, weft_executor *e, size_t n, unsigned references,
+                      const weft_submit_options *given);
+weft_future *weft__batch_add(weft__batch *b, weft_fn *fn, void *arg); /* NULL: no memory */
+int weft__batch_queue(weft__batch *b);                                /* 0, or -ESHUTDOWN */
+void weft__batch_refuse(weft__batch *b); /* after add or queue failed; the arguments stay the caller's */
+
+/* submit.c: for what makes jobs of its own kinds. */
+int weft__admit(weft_executor *e, bool own, size_t n, bool *counted);
+void weft__unadmit(weft_executor *e, bool counted, size_t n);
+weft__options *weft__options_new(weft_executor *e, const weft_submit_options *given, const void *copy, size_t size);
+bool weft__options_valid(const weft_submit_options *o);
+/* A job of that kind which no queue has yet, with so many references. NULL: no memory, and o is still the caller's. */
+weft_future *weft__job_new(weft_executor *e, const weft__future_ops *ops, weft_fn *fn, void *arg, weft__options *o,
+                           unsigned references);
+/* Takes back a job that was never queued; its argument is the caller's. */
+void weft__job_discard(weft_future *f, unsigned references);
+/* Has the coordinator let the job's ops.expire come when its delay is over. The caller keeps his reference. */
+void weft__job_delay(weft_future *f);
+/* Queues a job that was accepted earlier; its queue reference goes along. On any thread; cannot fail: what can no
+ * longer be queued is cancelled. Only of kinds with a timer, whose ops.handle is weft__timed_handle. */
+void weft__job_launch(weft_future *f);
+/* Makes the job a member of the token that it was submitted with (NULL: none). If that is set already the job is over
+ * now, and why is the answer; the queue's reference is the caller's then. */
+weft_cancel_reason weft__job_join(weft_future *f, weft_token *token);
+void weft__bear_cancelled(weft_future *f, weft_cancel_reason reason); /* accepted, and over before it was queued */
+
+/* token.c */
+/* Makes the job a member: it will be cancelled with the token, of which it gets a reference. The answer is the reason
+ * if the token is set already: then it has not become one. */
+weft_cancel_reason weft__member_join(weft__member *m, weft_token *t, weft_future *job);
+void weft__member_leave(weft__member *m);  /* once or more, by several threads too; with a reference to the job */
+void weft__member_unlist(weft__member *m); /* the same, but the reference stays */
+
+/* own_token.c */
+void weft__own_token_set(weft_future *job, weft_cancel_reason reason); /* the running job was asked to stop */
+void weft__own_token_drop(weft__options *o);
 
 /* job.c */
-extern const weft__future_ops weft__job_ops, weft__delayed_ops;
-void weft__options_free(weft_executor *e, weft__options *o); /* NULL: nothing */
-bool weft__cancels_pending(const weft_executor *e);          /* shutdown in one of the cancelling modes */
-unsigned weft__job_abandon(weft_future *f);                  /* 1: it came out of a queue */
+extern const weft__future_ops weft__job_ops, weft__delayed_ops, weft__child_ops;
+void weft__child_due(weft__link *link, weft__coordinator *c);          /* group.c: a child's delay is over */
+bool weft__child_waits_for_room(weft_future *f);                       /* group.c: it is in no queue yet */
+void weft__options_free(weft_executor *e, weft__options *o);           /* NULL: nothing */
+bool weft__cancels_pending(const weft_executor *e);                    /* shutdown in one of the cancelling modes */
+unsigned weft__job_abandon(weft_future *f);                            /* 1: it came out of a queue */
+void weft__job_end_claimed(weft_future *f, weft_cancel_reason reason); /* cancelled, by who claimed it */
+/* Runs a job that the caller has claimed: out of a queue (taken), inside a wait that hands requests on (awaited). */
+void weft__job_execute(weft_future *f, bool taken, bool awaited, unsigned drop);
+bool weft__chunk_goes_on(weft_future *f); /* map.c: the job is part of a map and goes on without this thread */
 bool weft__is_plain_job(const weft_future *f);
-bool weft__job_waits_for_time(weft_future *f); /* a delayed job whose time has not come */
+bool weft__job_waits_for_time(weft_future *f); /* a delayed job or then whose time has not come */
+/* A then shares them from the moment when its input is done. */
+void weft__job_taken(weft__link *link, weft__thread *thread);
+void weft__job_due(weft__link *link, weft__coordinator *c);
+int weft__job_help(weft_future *f, bool awaited);
+void weft__job_dispose(weft_future *f, uint64_t word);
+void weft__job_argument_release(weft_future *f, void *arg);
+void weft__job_cancel_claimed(weft_future *f); /* the caller has claimed it, with the reason */
+weft_cancel_effect weft__job_request(weft_future *f, weft_cancel_reason reason); /* it is not pending any more */
+
+/* then.c */
+void *weft__then_call(weft_future *f, weft_fn *fn, void *data);
+bool weft__then_made(weft_future *f); /* shutdown may look at it */
+/* CANCELLED(SHUTDOWN) if its function has not started; the input is not asked. */
+void weft__then_cut_off(weft_future *f);
 
 /* callback.c: called under LOCK, before done. */
 /* Marks the callback as posted and returns its link; the caller posts it with the others of the same future. */
@@ -258,25 +365,36 @@ typedef struct weft__wait {
     bool (*ready)(void *context);
     void *context;
     weft_future *const *futures;
-    size_t n;
+    size_t n;              /* 0, with `all`: it waits for what is not known now, and is never refused as a circle */
     bool all;              /* all of them are needed; else any will do */
     bool passes_cancel_on; /* weft_await: to futures[0] */
+    bool deaf;             /* a request to stop does not end it */
 } weft__wait;
 /* 0 ready, -ETIMEDOUT, -EINTR; refused: -EDEADLK, -EAGAIN. */
 int weft__block(const weft__wait *wait, int64_t deadline);
 bool weft__on_own_stack(weft_future *f);
+/* Composites may share their inputs, so there are as many ways down as there are products: a wait looks into so many of
+ * them, and as many again after each job that it ran. */
+enum { WEFT__HELP_LOOKS = 4096 };
+bool weft__help_goes_on(void); /* of a wait that has run something already: may it run more? */
+void weft__waits_forked(void); /* in the child of a fork: nobody waits */
+/* Held by who follows `input` of futures that are not done, and while a flatten changes what it follows. Leaf but for
+ * the LOCK of a word. */
+void weft__waits_lock(void);
+void weft__waits_unlock(void);
 bool weft__stack_is_low(const weft__thread *t);
 int weft__outcome_code(weft_future *f, uint64_t word);
 void weft__outcome_read(weft_future *f, uint64_t word, weft_outcome *outcome);
 
 /* derive.c: what derived and timer futures have in common. */
-enum { WEFT__ARM = 1, WEFT__DISARM = 2, WEFT__PROPAGATE = 4, WEFT__LEAVE = 8 };
+enum { WEFT__ARM = 1, WEFT__DISARM = 2, WEFT__PROPAGATE = 4, WEFT__LEAVE = 8, WEFT__LAUNCH = 16 };
 /* Has the coordinator do something for f, at the latest at `deadline` (0: at once). False: it is gone. */
 bool weft__poke(weft_future *f, uint32_t what, int64_t deadline);
 uint32_t weft__poked(weft_future *f);
 void weft__poke_done(weft_future *f); /* gives up the mailbox's hold */
-/* Timers of weft__timed futures. arm: computes the deadline and counts the timer, before the future is published; false:
- * it is never due. post: has the coordinator arm it, after it was published; false: the coordinator is gone. drop: any thread, once the timer is of no use. fired: false: dropped. */
+/* Timers of weft__timed futures. arm: computes the deadline and counts the timer, before the future is published;
+ * false: it is never due. post: has the coordinator arm it, after it was published; false: the coordinator is gone.
+ * drop: any thread, once the timer is of no use. fired: false: dropped. */
 void weft__timed_handle(weft__link *link, weft__coordinator *c);
 bool weft__timed_arm(weft_future *f, int64_t delay);
 bool weft__timed_post(weft_future *f, int64_t deadline);
@@ -290,8 +408,9 @@ bool weft__sealed(weft_executor *e);
 bool weft__rests_on_job(weft_future *f); /* does a job that has not ended decide about f? tenant.c */
 bool weft__refused_phase(weft_executor *e);
 size_t weft__index_of(weft_future *f);
-size_t weft__gather_index(weft_future *f);
-weft_future *weft__gather_failed_input(weft_future *f); /* NULL: none failed */
-void *weft__gather_next(void *gather);                  /* in the executor's list; under large_lock */
+size_t weft__many_index(weft_future *f);              /* which input or item decided; 0: none did */
+weft_future *weft__many_failed_input(weft_future *f); /* NULL: none failed */
+weft_future *const *weft__many_inputs_of(weft_future *f, size_t *n);
+void *weft__many_next(void *many); /* in the executor's list; under large_lock */
 
 #endif

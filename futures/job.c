@@ -1,19 +1,17 @@
 /* job.c: the life of a job, from the queue to settle.
  *
- * A job is its own future. Whoever takes its link out of a queue owns the queue's reference; if the job was cancelled or
- * run inline meanwhile, that is all there is left to do.
+ * A job is its own future. Whoever takes its link out of a queue owns the queue's reference; if the job was cancelled
+ * or run inline meanwhile, that is all there is left to do.
  *
  * Thread-local storage says which job runs on a thread now, and `outer` in a job which one it interrupted: this is how
- * weft_cancelled and weft_fail know which job they are called in, also when a waiting job runs another one. */
+ * weft_cancelled and weft_fail know which job they are called in, also when a waiting job runs another one.
+ *
+ * A then (then.c) is a job from the moment when its input is done, and goes through the same hands. */
 #include "future.h"
 
 #include <errno.h>
 
-static void job_taken(weft__link *link, weft__thread *thread);
-static void job_due(weft__link *link, weft__coordinator *c);
 static weft_cancel_effect job_cancel(weft_future *f, weft_cancel_reason reason, weft_future **next);
-static int job_help(weft_future *f, bool awaited);
-static void job_dispose(weft_future *f, uint64_t word);
 
 static bool job_rests(weft_future *f)
 {
@@ -21,24 +19,35 @@ static bool job_rests(weft_future *f)
 }
 
 const weft__future_ops weft__job_ops = {
-    .link = {.run = job_taken},
+    .link = {.run = weft__job_taken},
     .kind = WEFT__JOB,
     .memory = WEFT__FUTURE_64,
     .cancel = job_cancel,
-    .help = job_help,
+    .help = weft__job_help,
     .rests_on_job = job_rests,
-    .dispose = job_dispose,
+    .dispose = weft__job_dispose,
 };
 
 /* With a delay. The wheel's reference becomes the queue's when the time has come. */
 const weft__future_ops weft__delayed_ops = {
-    .link = {.run = job_taken, .handle = weft__timed_handle, .expire = job_due},
+    .link = {.run = weft__job_taken, .handle = weft__timed_handle, .expire = weft__job_due},
     .kind = WEFT__JOB,
     .memory = WEFT__FUTURE_96,
     .cancel = job_cancel,
-    .help = job_help,
+    .help = weft__job_help,
     .rests_on_job = job_rests,
-    .dispose = job_dispose,
+    .dispose = weft__job_dispose,
+};
+
+/* Of a group; the group decides when it goes into the queues. */
+const weft__future_ops weft__child_ops = {
+    .link = {.run = weft__job_taken, .handle = weft__timed_handle, .expire = weft__child_due},
+    .kind = WEFT__JOB,
+    .memory = WEFT__FUTURE_192,
+    .cancel = job_cancel,
+    .help = weft__job_help,
+    .rests_on_job = job_rests,
+    .dispose = weft__job_dispose,
 };
 
 bool weft__is_plain_job(const weft_future *f)
@@ -48,17 +57,19 @@ bool weft__is_plain_job(const weft_future *f)
 
 bool weft__job_waits_for_time(weft_future *f)
 {
-    return weft__link_ops(&f->link) == &weft__delayed_ops.link &&
+    return weft__link_ops(&f->link)->expire &&
            atomic_load_explicit(&((weft__timed *)(void *)f)->armed, memory_order_acquire);
 }
 
 /* ---- the argument and the value ---- */
 
-static void release_argument(weft_future *f, void *arg)
+void weft__job_argument_release(weft_future *f, void *arg)
 {
-    weft__options *o = f->options;
+    weft__options *o = weft__options_of(f);
     if (!o)
         return;
+    weft__member_leave(&o->given);
+    weft__member_unlist(&o->own);
     if (o->free_arg)
         o->free_arg(arg);
     if (o->copy) {
@@ -73,15 +84,19 @@ void weft__options_free(weft_executor *e, weft__options *o)
         return;
     if (o->copy)
         weft__memory_free(o->copy, o->copy_size);
+    weft__own_token_drop(o);
     weft__port *port = weft__port_find(e);
     weft__slab_free(port ? &port->heap : NULL, o);
 }
 
-static void job_dispose(weft_future *f, uint64_t word)
+void weft__job_dispose(weft_future *f, uint64_t word)
 {
-    weft__options *o = f->options;
-    if (o && o->free_value && weft__state(word) == WEFT_SUCCEEDED && !(word & WEFT__TAKEN))
+    weft__options *o = weft__options_of(f);
+    if (o && o->free_value && weft__state(word) == WEFT_SUCCEEDED && !(word & WEFT__TAKEN)) {
         o->free_value(f->value);
+        if (weft__stale(f->executor))
+            return;
+    }
     weft__options_free(f->executor, o);
 }
 
@@ -90,7 +105,8 @@ static void job_dispose(weft_future *f, uint64_t word)
 /* The job has started: it no longer counts against max_pending. */
 static void count_started(weft_future *f)
 {
-    if (f->options && f->options->counted)
+    const weft__options *o = weft__options_of(f);
+    if (o && o->counted)
         atomic_fetch_sub_explicit(&f->executor->pending, 1, memory_order_relaxed);
 }
 
@@ -127,12 +143,14 @@ static void acknowledge(weft_future *f)
 /* Decides the outcome from what the function returned and said, and writes it; returns the state. */
 static unsigned conclude(weft_future *f, void *value, int failure)
 {
-    weft__options *o = f->options;
+    const weft__options *o = weft__options_of(f);
     f->value = value;
     if (failure == 0)
         return WEFT_SUCCEEDED;
-    if (value && o && o->free_value)
+    if (value && o && o->free_value) {
         o->free_value(value);
+        weft__fork_check(f->executor);
+    }
     if (failure == -ECANCELED) {
         acknowledge(f);
         return WEFT_CANCELLED;
@@ -141,8 +159,13 @@ static unsigned conclude(weft_future *f, void *value, int failure)
     return WEFT_FAILED;
 }
 
-/* Runs a job that the caller has claimed, and settles it, dropping `drop` references. */
-static void job_execute(weft_future *f, bool taken, bool awaited, unsigned drop)
+static void *call(weft_future *f, weft_fn *fn, void *arg)
+{
+    return WEFT__LIKELY(weft__ops_of(f)->kind == WEFT__JOB) ? fn(arg) : weft__then_call(f, fn, arg);
+}
+
+/* Runs a job or then that the caller has claimed, and settles it, dropping `drop` references. */
+void weft__job_execute(weft_future *f, bool taken, bool awaited, unsigned drop)
 {
     weft__self_t *self = &weft__self;
     weft_executor *e = f->executor;
@@ -156,20 +179,24 @@ static void job_execute(weft_future *f, bool taken, bool awaited, unsigned drop)
     f->outer = (uintptr_t)outer | (taken ? WEFT__RUN_TAKEN : 0) | (awaited ? WEFT__RUN_AWAITED : 0);
     count_started(f);
     if (WEFT__LIKELY(failure == 0)) {
-        measure_latency(f->options);
+        measure_latency(weft__options_of(f));
         /* One behind: the first look goes outwards, since requests may have been made before the start. */
         self->job_epoch = atomic_load_explicit(&e->cancel_epoch, memory_order_relaxed) - 1;
         self->failure = 0;
         self->job = f;
         self->job_executor = e;
-        value = fn(arg);
+        value = call(f, fn, arg);
+        weft__fork_check(e);
         failure = self->failure;
         self->job = outer;
         self->job_executor = outer_executor;
         self->job_epoch = outer_epoch;
         self->failure = outer_failure;
     }
-    release_argument(f, arg);
+    if (weft__options_of(f)) {
+        weft__job_argument_release(f, arg);
+        weft__fork_check(e);
+    }
     unsigned state = conclude(f, value, failure);
     count_outcome(e, state);
     weft__settle(f, state, drop);
@@ -180,24 +207,22 @@ bool weft__cancels_pending(const weft_executor *e)
     return weft__phase(e) != WEFT__OPEN && atomic_load_explicit(&e->mode, memory_order_acquire) >= WEFT_CANCEL_PENDING;
 }
 
-static weft_cancel_effect cancel_pending(weft_future *f);
-
 /* Only if it has not started: one that runs inside a wait may have its link in a queue still. */
 static void cancel_for_shutdown(weft_future *f)
 {
     if (weft__claim(f, WEFT__CLAIMED, weft__reason_bits(WEFT_REASON_SHUTDOWN)))
-        cancel_pending(f);
+        weft__job_cancel_claimed(f);
 }
 
 /* A worker has taken the job's link out of a queue, and with it the queue's reference. */
-static void job_taken(weft__link *link, weft__thread *thread)
+void weft__job_taken(weft__link *link, weft__thread *thread)
 {
     weft_future *f = weft__link_future(link);
     (void)thread;
     if (WEFT__UNLIKELY(weft__cancels_pending(f->executor)))
         cancel_for_shutdown(f);
     if (weft__claim(f, WEFT_RUNNING, 0))
-        job_execute(f, true, false, 1);
+        weft__job_execute(f, true, false, 1);
     else
         weft__unref(f);
 }
@@ -206,7 +231,11 @@ static void job_taken(weft__link *link, weft__thread *thread)
 unsigned weft__job_abandon(weft_future *f)
 {
     unsigned taken = f->outer & WEFT__RUN_TAKEN;
-    release_argument(f, f->value);
+    if (weft__chunk_goes_on(f))
+        return taken;
+    weft__job_argument_release(f, f->value);
+    if (weft__stale(f->executor))
+        return taken;
     f->error = -EOWNERDEAD;
     count_outcome(f->executor, WEFT_FAILED);
     weft__settle(f, WEFT_FAILED, taken);
@@ -214,11 +243,11 @@ unsigned weft__job_abandon(weft_future *f)
 }
 
 /* A delayed job's time has come. */
-static void job_due(weft__link *link, weft__coordinator *c)
+void weft__job_due(weft__link *link, weft__coordinator *c)
 {
     weft_future *f = weft__link_future(link);
     if (weft__timed_fired(f, c))
-        weft__enqueue_own(f->executor, (unsigned)f->options->priority, link);
+        weft__enqueue_own(f->executor, weft__options_of(f)->priority, link);
     else
         weft__unref(f);
 }
@@ -245,7 +274,7 @@ static bool pop_if_newest(weft__thread *t, weft_future *f)
     return false;
 }
 
-static int job_help(weft_future *f, bool awaited)
+int weft__job_help(weft_future *f, bool awaited)
 {
     weft__thread *t = weft__self.thread;
     if (weft__state(weft__word(f)) != WEFT_PENDING || f->executor != t->executor || weft__stack_is_low(t) ||
@@ -253,6 +282,7 @@ static int job_help(weft_future *f, bool awaited)
         return 0;
     if (WEFT__UNLIKELY(weft__cancels_pending(f->executor))) {
         cancel_for_shutdown(f);
+        weft__fork_check(t->executor);
         return 0;
     }
     if (t->depth >= WEFT__INLINE_DEPTH)
@@ -266,8 +296,9 @@ static int job_help(weft_future *f, bool awaited)
         return 0;
     }
     t->depth++;
-    job_execute(f, taken, awaited, taken ? 1 : 0);
+    weft__job_execute(f, taken, awaited, taken ? 1 : 0);
     t->depth--;
+    weft__self.looks = WEFT__HELP_LOOKS;
     weft__count(&t->port.counts.inline_runs, 1);
     if (taken)
         weft__count(&t->port.counts.finished, 1);
@@ -276,13 +307,20 @@ static int job_help(weft_future *f, bool awaited)
 
 /* ---- cancelling ---- */
 
-static weft_cancel_effect cancel_pending(weft_future *f)
+void weft__job_cancel_claimed(weft_future *f)
 {
     count_started(f);
-    release_argument(f, f->value);
+    weft__job_argument_release(f, f->value);
+    if (weft__stale(f->executor))
+        return;
     count_outcome(f->executor, WEFT_CANCELLED);
     weft__settle(f, WEFT_CANCELLED, 0);
-    return WEFT_CANCEL_DONE;
+}
+
+void weft__job_end_claimed(weft_future *f, weft_cancel_reason reason)
+{
+    atomic_fetch_or_explicit(&f->word, weft__reason_bits(reason), memory_order_relaxed);
+    weft__job_cancel_claimed(f);
 }
 
 static weft_cancel_effect job_cancel(weft_future *f, weft_cancel_reason reason, weft_future **next)
@@ -291,10 +329,16 @@ static weft_cancel_effect job_cancel(weft_future *f, weft_cancel_reason reason, 
     if (weft__claim(f, WEFT__CLAIMED, weft__reason_bits(reason))) {
         if (weft__job_waits_for_time(f))
             weft__timed_drop(f);
-        return cancel_pending(f);
+        weft__job_cancel_claimed(f);
+        return WEFT_CANCEL_DONE;
     }
-    /* seq_cst, before the looks of weft__request_spread: partner of the look at this word by a waiter that has been counted
-     * as blocked (weft__job_cancelled): either it sees the request or it is rung. */
+    return weft__job_request(f, reason);
+}
+
+weft_cancel_effect weft__job_request(weft_future *f, weft_cancel_reason reason)
+{
+    /* seq_cst, before the looks of weft__request_spread: partner of the look at this word by a waiter that has been
+     * counted as blocked (weft__job_cancelled): either it sees the request or it is rung. */
     uint64_t word = weft__word(f);
     do {
         if (weft__done(word))
@@ -304,6 +348,7 @@ static weft_cancel_effect job_cancel(weft_future *f, weft_cancel_reason reason, 
     } while (!atomic_compare_exchange_weak_explicit(&f->word, &word, word | weft__reason_bits(reason),
                                                     memory_order_seq_cst, memory_order_acquire));
     weft__request_spread(f->executor);
+    weft__own_token_set(f, reason);
     return WEFT_CANCEL_REQUESTED;
 }
 

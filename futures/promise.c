@@ -59,6 +59,8 @@ int weft_promise_resolve(weft_promise *promise, void *value, void (*free_value)(
     if (!promise)
         return -EINVAL;
     weft_future *f = future_of(promise);
+    if (weft__stale(f->executor))
+        return -ESTALE;
     if (!weft__claim(f, WEFT__CLAIMED, 0))
         return -EALREADY;
     f->value = value;
@@ -72,6 +74,8 @@ int weft_promise_reject(weft_promise *promise, int code)
     if (!promise || (code <= 0 && code != -ECANCELED))
         return -EINVAL;
     weft_future *f = future_of(promise);
+    if (weft__stale(f->executor))
+        return -ESTALE;
     if (code == -ECANCELED)
         return weft__settle_cancelled(f, WEFT_REASON_SELF) ? 0 : -EALREADY;
     if (!weft__claim(f, WEFT__CLAIMED, 0))
@@ -83,7 +87,7 @@ int weft_promise_reject(weft_promise *promise, int code)
 
 void weft_promise_destroy(weft_promise *promise)
 {
-    if (!promise)
+    if (!promise || weft__stale(future_of(promise)->executor))
         return;
     weft_future *f = future_of(promise);
     if (weft__claim(f, WEFT__CLAIMED, 0)) {

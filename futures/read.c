@@ -1,8 +1,8 @@
 /* read.c: reading an outcome: get lends the value, take and await move it out.
  *
- * A value has one owner: the future that made it. Derived futures mirror it and lend it, so moving it out is refused while
- * another derived future may still show it, if it has a destructor (a plain pointer does no harm in two places). Taking
- * through a mirror goes down to the source, level by level, and counts itself at each. */
+ * A value has one owner: the future that made it. Derived futures mirror it and lend it, so moving it out is refused
+ * while another derived future may still show it, if it has a destructor (a plain pointer does no harm in two places).
+ * Taking through a mirror goes down to the source, level by level, and counts itself at each. */
 #include "future.h"
 
 #include <errno.h>
@@ -16,10 +16,9 @@ static weft_future *input_of(weft_future *f)
 /* Does the source's value have a destructor? */
 static bool has_destructor(weft_future *source)
 {
-    weft__kind kind = weft__ops_of(source)->kind;
-    if (kind == WEFT__JOB)
-        return source->options && source->options->free_value;
-    return kind == WEFT__PROMISE && source->free_value;
+    if (weft__runs_function(source))
+        return weft__options_of(source) && weft__options_of(source)->free_value;
+    return weft__ops_of(source)->kind == WEFT__PROMISE && source->free_value;
 }
 
 static uint64_t lent(const weft_future *f)
@@ -27,24 +26,10 @@ static uint64_t lent(const weft_future *f)
     return (weft__word(f) & WEFT__LENT_MASK) / WEFT__LENT;
 }
 
-/* May the value be moved out of f? Each level may be lent to the mirror above it and to nobody else. */
-static int movable(weft_future *f)
+/* Marks the value of the source as moved out. most: loans of it that do not matter. */
+static int mark_source(weft_future *source, bool strict, uint64_t most)
 {
-    weft_future *source = f;
-    bool alone = lent(f) == 0;
-    for (weft_future *input; (input = input_of(source)); source = input)
-        alone = alone && lent(input) == 1;
-    return alone || !has_destructor(source) ? 0 : -EBUSY;
-}
-
-/* Marks the value as moved out at every level. False: somebody was faster. */
-static int mark_taken(weft_future *f)
-{
-    weft_future *source = f;
-    for (weft_future *input; (input = input_of(source)); source = input)
-        ;
-    uint64_t most = f == source ? 0 : 1, word = weft__word(source);
-    bool strict = has_destructor(source);
+    uint64_t word = weft__word(source);
     do {
         if (word & WEFT__TAKEN)
             return -ENODATA;
@@ -53,20 +38,35 @@ static int mark_taken(weft_future *f)
             return -EBUSY;
     } while (!atomic_compare_exchange_weak_explicit(&source->word, &word, word | WEFT__TAKEN, memory_order_acq_rel,
                                                     memory_order_acquire));
-    for (; f != source; f = input_of(f))
-        atomic_fetch_or_explicit(&f->word, WEFT__TAKEN, memory_order_acq_rel);
     return 0;
+}
+
+/* Marks the value as moved out at every level, or at none. Each level may be lent to the mirror above it and to nobody
+ * else. The mirrors are locked from the top down to the mark, and none is lent while it is locked (weft__lend): so who
+ * attaches to one of them meanwhile sees the mark, or is seen. */
+static int mark_taken(weft_future *f)
+{
+    weft_future *source = f;
+    bool alone = true;
+    for (weft_future *input; (input = input_of(source)); source = input) {
+        weft__lock(source);
+        alone = alone && lent(source) == (source == f ? 0 : 1);
+    }
+    bool strict = has_destructor(source);
+    int code = strict && !alone ? -EBUSY : mark_source(source, strict, f == source ? 0 : 1);
+    for (weft_future *input; f != source; f = input) {
+        input = input_of(f);
+        weft__unlock(f, 0, code ? 0 : WEFT__TAKEN);
+    }
+    return code;
 }
 
 static int move_out(weft_future *f, uint64_t word, void **value)
 {
     if (word & WEFT__TAKEN)
         return -ENODATA;
-    int code = movable(f);
-    if (code)
-        return code;
     void *moved = f->value;
-    code = mark_taken(f);
+    int code = mark_taken(f);
     if (code)
         return code;
     if (value)
@@ -117,8 +117,8 @@ int weft_future_take(weft_future *f, void **value)
 /* The only holder of a value that is lent to nobody takes it without a read-modify-write: nobody can be racing. */
 static bool take_as_sole_holder(weft_future *f, uint64_t word, void **value)
 {
-    weft__kind kind = weft__ops_of(f)->kind;
-    if (weft__refs(word) != 1 || word & (WEFT__LENT_MASK | WEFT__TAKEN) || (kind != WEFT__JOB && kind != WEFT__PROMISE))
+    if (weft__refs(word) != 1 || word & (WEFT__LENT_MASK | WEFT__TAKEN) ||
+        !(weft__runs_function(f) || weft__ops_of(f)->kind == WEFT__PROMISE))
         return false;
     *value = f->value;
     atomic_store_explicit(&f->word, word | WEFT__TAKEN, memory_order_relaxed);

@@ -1,20 +1,21 @@
 /* settle.c: how a future becomes done, and how those who wait for it are told.
  *
  * One party claims the right to settle (weft__claim: out of PENDING, once), writes the outcome with plain stores, and
- * settles: one compare-and-swap that makes the state visible, drops the settler's reference and clears SLEEPER. After it
- * the settler touches nothing of the future but its address, in the wake-up of those who sleep on the word.
+ * settles: one compare-and-swap that makes the state visible, drops the settler's reference and clears SLEEPER. After
+ * it the settler touches nothing of the future but its address, in the wake-up of those who sleep on the word.
  *
- * Waiters. Three kinds are told: threads that sleep on the word itself (SLEEPER), one gather without a node of its own
- * (the low bit of the last link marks it), and nodes in a list. LOCK guards the list. It is held for a few instructions
- * by who attaches, detaches or settles, never two at once, and never while foreign code runs; who finds it held spins
- * a little and then sleeps on the word like any SLEEPER.
+ * Waiters. Three kinds are told: threads that sleep on the word itself (SLEEPER), one future with many inputs without a
+ * node of its own (the low bit of the last link marks it), and nodes in a list. LOCK guards the list. It is held for a
+ * few instructions by who attaches, detaches or settles, one at a time, and never while foreign code runs; who finds it
+ * held spins a little and then sleeps on the word like any SLEEPER. Several at once only by who takes a value through
+ * mirrors, from the top down (read.c).
  *   - The settler of a future with a list takes LOCK, takes the whole list, and gives LOCK up in the same step that makes
  *     the future done.
  *   - If LOCK is held by an attacher when the settler comes, the settler waits for it. (To leave the list to the attacher
  *     would be quicker, but then the future could be seen done before its callbacks are posted.)
  *   - So each node is either taken by the settler, and notified once, or detached, and never notified.
- * A taken node has previous == NULL; its next links it into the notifying thread's own list of what to notify, so that a
- * chain of derived futures of any length settles in a loop, not by recursion.
+ * A taken node has previous == NULL; its next links it into the notifying thread's own list of what to notify, so that
+ * a chain of derived futures of any length settles in a loop, not by recursion.
  *
  * Callbacks must run in the order in which their futures resolved, across futures. So a callback is posted to the
  * coordinator before its future can be seen done: whoever sees it and then settles another one posts later. The
@@ -57,12 +58,12 @@ void weft__tell(weft__waiter *node)
     notify_all(node, node);
 }
 
-static struct weft__gather *direct_of(const weft__waiter *link)
+static struct weft__many *direct_of(const weft__waiter *link)
 {
-    return (uintptr_t)link & 1 ? (struct weft__gather *)((uintptr_t)link - 1) : NULL;
+    return (uintptr_t)link & 1 ? (struct weft__many *)((uintptr_t)link - 1) : NULL;
 }
 
-static weft__waiter *direct_link(struct weft__gather *g)
+static weft__waiter *direct_link(struct weft__many *g)
 {
     return (weft__waiter *)((uintptr_t)g + 1);
 }
@@ -70,7 +71,7 @@ static weft__waiter *direct_link(struct weft__gather *g)
 /* What the future had to notify; the list is taken out under LOCK. */
 typedef struct taken {
     weft__waiter *first, *last;
-    struct weft__gather *direct;
+    struct weft__many *direct;
 } taken;
 
 /* Callbacks are not notified but posted, in one piece: what one of them registers comes after the others. */
@@ -116,8 +117,11 @@ static bool has_callbacks(const weft_future *f)
 /* `f` may be gone unless the gather holds it, which it does. */
 static void notify_taken(taken t, weft_future *f)
 {
+    uint32_t generation = weft__generation;
     if (t.direct)
-        weft__gather_input_done(t.direct, f);
+        weft__many_input_done(t.direct, f);
+    if (weft__inherited(generation)) /* a destructor forked, and this is the child */
+        return;
     notify_all(t.first, t.last);
 }
 
@@ -208,9 +212,8 @@ static uint64_t listed_bit(const weft_future *f)
     return f->waiters ? WEFT__LISTED : 0;
 }
 
-bool weft__attach(weft_future *f, weft__waiter *node)
+bool weft__attach_seen(weft_future *f, weft__waiter *node)
 {
-    node->previous = NULL;
     if (weft__done(weft__word(f)))
         return false;
     if (weft__done(weft__lock(f))) {
@@ -220,6 +223,12 @@ bool weft__attach(weft_future *f, weft__waiter *node)
     append(f, node);
     weft__unlock(f, 0, WEFT__LISTED);
     return true;
+}
+
+bool weft__attach(weft_future *f, weft__waiter *node)
+{
+    node->previous = NULL;
+    return weft__attach_seen(f, node);
 }
 
 bool weft__detach(weft_future *f, weft__waiter *node)
@@ -240,7 +249,7 @@ static weft__waiter **direct_place(weft_future *f)
     return &first->previous->next;
 }
 
-enum weft__direct weft__attach_direct(weft_future *f, struct weft__gather *g)
+enum weft__direct weft__attach_direct(weft_future *f, struct weft__many *g)
 {
     if (weft__done(weft__word(f)))
         return WEFT__WAS_DONE;
@@ -256,7 +265,7 @@ enum weft__direct weft__attach_direct(weft_future *f, struct weft__gather *g)
     return result;
 }
 
-bool weft__detach_direct(weft_future *f, struct weft__gather *g)
+bool weft__detach_direct(weft_future *f, struct weft__many *g)
 {
     weft__lock(f);
     weft__waiter **place = direct_place(f);
@@ -280,6 +289,13 @@ bool weft__claim(weft_future *f, unsigned state, uint64_t bits)
     } while (!atomic_compare_exchange_weak_explicit(&f->word, &word, word | state | (word & WEFT__CANCEL ? 0 : bits),
                                                     memory_order_acq_rel, memory_order_relaxed));
     return true;
+}
+
+bool weft__claimed(weft_future *f)
+{
+    /* A read-modify-write of the word, so it is before or after the claim, which is one as well: whoever claims
+     * afterwards acquires what this thread wrote. */
+    return weft__state(atomic_fetch_or_explicit(&f->word, 0, memory_order_acq_rel)) != WEFT_PENDING;
 }
 
 static uint64_t settled(uint64_t word, unsigned state, unsigned drop)

@@ -1,13 +1,15 @@
 /* tenant.c: what the executor asks of futures when it shuts down, and when a job ends its thread.
  *
- * Nothing is listed while an executor lives: what is pending at shutdown is found by walking its slab, and the few futures
- * that are too large for it. A walk may not free, so it takes references, a buffer full at a time. Jobs are left to the queues. */
+ * Nothing is listed while an executor lives: what is pending at shutdown is found by walking its slab, and the few
+ * futures that are too large for it. A walk may not free, so it takes references, a buffer full at a time. Jobs are
+ * left to the queues, but for those that no queue has: with a delay, or waiting for room in a group. */
 #include "future.h"
+#include "token.h"
 
 enum { FEW = 64, LOOKS = 1000 };
 
-/* Inputs shared by many composites are looked at many times, so the looks are limited; beyond, the answer is yes, and what
- * was in truth waiting for time or a promise is cancelled with the last sweep instead of the first. */
+/* Inputs shared by many composites are looked at many times, so the looks are limited; beyond, the answer is yes, and
+ * what was in truth waiting for time or a promise is cancelled with the last sweep instead of the first. */
 bool weft__rests_on_job(weft_future *f)
 {
     const weft__future_ops *ops = weft__ops_of(f);
@@ -32,11 +34,18 @@ static bool falls_now(weft_future *f, bool jobs_gone)
 {
     const weft__future_ops *ops = weft__ops_of(f);
     if (ops->kind == WEFT__JOB)
-        return weft__job_waits_for_time(f);
+        return weft__job_waits_for_time(f) || (weft__cancels_pending(f->executor) && weft__child_waits_for_room(f));
+    if (ops->kind == WEFT__THEN && !weft__then_made(f))
+        return false; /* its maker looks at the seal next */
     if (jobs_gone || ops->kind == WEFT__SLEEP)
         return true;
+    if (ops->kind == WEFT__PROMISE)
+        return false;
     weft__self.looks = LOOKS;
-    return ops->kind != WEFT__PROMISE && !weft__rests_on_job(f);
+    weft__waits_lock();
+    bool rests = weft__rests_on_job(f);
+    weft__waits_unlock();
+    return !rests;
 }
 
 /* Gives a reference back inside a walk, where nothing may be freed. */
@@ -68,7 +77,7 @@ static void visit(void *object, void *data)
 static void visit_large(weft_executor *e, catch *c)
 {
     pthread_mutex_lock(&e->large_lock);
-    for (void *g = e->large; g; g = weft__gather_next(g))
+    for (void *g = e->large; g; g = weft__many_next(g))
         visit(g, c);
     pthread_mutex_unlock(&e->large_lock);
 }
@@ -77,7 +86,9 @@ static void visit_large(weft_executor *e, catch *c)
 static void cut_off(weft_future *f)
 {
     const weft__future_ops *ops = weft__ops_of(f);
-    if (ops->abandon && ops->kind != WEFT__SLEEP) {
+    if (ops->kind == WEFT__THEN) {
+        weft__then_cut_off(f);
+    } else if (ops->abandon && ops->kind != WEFT__SLEEP) {
         if (weft__settle_cancelled(f, WEFT_REASON_SHUTDOWN))
             ops->abandon(f);
     } else {
@@ -99,6 +110,7 @@ static bool sweep_once(weft_executor *e, catch *c)
             any = true;
         }
         weft__unref(c->found[i]);
+        weft__fork_check(e); /* after destructors */
     }
     return any;
 }
@@ -128,10 +140,13 @@ static void shut(weft_executor *e, weft_shutdown_mode mode)
     sweep(e, false);
     if (mode == WEFT_DRAIN)
         return;
+    if (mode == WEFT_CANCEL_ALL)
+        weft__tokens_shut(e);
     /* The coordinator takes part in emptying the queues: workers may be busy for long. A job that is taken now is
      * cancelled (futures/job.c). */
     for (weft__link *link; (link = weft__work_take_any(e));) {
         weft__link_ops(link)->run(link, NULL);
+        weft__fork_check(e);
         weft__count(&e->coordinator.port.counts.finished, 1);
     }
 }
@@ -144,17 +159,29 @@ static bool sweep_rest(weft_executor *e)
 /* The last round is over; what is left in the wheel belongs to futures that are done or dropped. */
 static void unarm(weft__link *link)
 {
-    weft__poke_done(weft__link_future(link));
+    if (weft__token_is(link))
+        weft__token_unarm(link);
+    else
+        weft__poke_done(weft__link_future(link));
 }
 
 static unsigned abandon(weft_future *job)
 {
     unsigned taken = 0;
     for (weft_future *outer; job; job = outer) {
+        const weft_executor *e = job->executor;
         outer = weft__outer(job);
         taken += weft__job_abandon(job);
+        if (weft__stale(e)) /* a destructor forked, and this is the child */
+            break;
     }
     return taken;
 }
 
-const weft__tenant weft__futures_tenant = {.shut = shut, .sweep = sweep_rest, .abandon = abandon, .unarm = unarm};
+static void forked(void)
+{
+    weft__waits_forked();
+}
+
+const weft__tenant weft__futures_tenant = {
+    .shut = shut, .sweep = sweep_rest, .abandon = abandon, .unarm = unarm, .forked = forked};

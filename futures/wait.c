@@ -1,10 +1,10 @@
 /* wait.c: threads that wait for a future, and what they read from it.
  *
- * An outside thread sleeps on the future's word. A worker first helps: a job that has not started it runs itself, on its
- * own stack, and for a composite that needs all of its inputs it does so with each; it never runs anything that it does
- * not have to wait for, so a wait adds no dependency that the program did not have. What runs elsewhere it waits for with a node on the future that rings
- * its bell, while another thread stands in for it (executor/block.c); the bell also rings when the job that waits is asked
- * to stop. On the coordinator nothing waits. */
+ * An outside thread sleeps on the future's word. A worker first helps: a job that has not started it runs itself, on
+ * its own stack, and for a composite that needs all of its inputs it does so with each; it never runs anything that it
+ * does not have to wait for, so a wait adds no dependency that the program did not have. What runs elsewhere it waits
+ * for with a node on the future that rings its bell, while another thread stands in for it (executor/block.c); the bell
+ * also rings when the job that waits is asked to stop. On the coordinator nothing waits. */
 #include "future.h"
 
 #include <errno.h>
@@ -13,8 +13,19 @@ enum { SPINS = 200 };
 
 /* ---- which waits could never end ---- */
 
-static pthread_mutex_t waits_lock = PTHREAD_MUTEX_INITIALIZER; /* the list of untimed waits in workers */
+/* Guards the list of untimed waits in workers, and what future.h says of weft__waits_lock. */
+static pthread_mutex_t waits_lock = PTHREAD_MUTEX_INITIALIZER;
 static weft__thread *waits;
+
+void weft__waits_lock(void)
+{
+    pthread_mutex_lock(&waits_lock);
+}
+
+void weft__waits_unlock(void)
+{
+    pthread_mutex_unlock(&waits_lock);
+}
 
 static bool on_stack(const weft_future *job, const weft_future *f)
 {
@@ -114,11 +125,12 @@ static int block_loop(weft__thread *t, const weft__wait *wait, int64_t deadline)
         uint32_t bell = weft__bell_read(t);
         if (wait->ready(wait->context))
             return 0;
-        if (weft__self.job && !passed_on && weft__job_cancelled(weft__self.job)) {
+        if (weft__self.job && !passed_on && !wait->deaf && weft__job_cancelled(weft__self.job)) {
             if (!wait->passes_cancel_on)
                 return -EINTR;
             uint64_t word = weft__word(weft__self.job);
             weft__cancel(wait->futures[0], weft__reason_below(weft__reason(word)));
+            weft__fork_check(t->executor); /* after free_arg */
             passed_on = true;
             continue;
         }
@@ -131,7 +143,7 @@ static int block_loop(weft__thread *t, const weft__wait *wait, int64_t deadline)
 int weft__block(const weft__wait *wait, int64_t deadline)
 {
     weft__thread *t = weft__self.thread;
-    bool untimed = deadline == INT64_MAX;
+    bool untimed = deadline == INT64_MAX && wait->n > 0; /* of something that is no future no circle is known */
     int code = untimed ? wait_register(t, wait) : 0;
     if (!code)
         code = weft__block_begin(t);
@@ -178,7 +190,7 @@ static int wait_blocked(weft__thread *t, weft_future *f, int64_t deadline, bool 
     bell_node b = {.node.notify = ring, .thread = t};
     if (!weft__attach(f, &b.node))
         return 0;
-    weft__wait wait = {was_told, &b, &f, 1, true, awaits};
+    weft__wait wait = {was_told, &b, &f, 1, true, awaits, false};
     int code = weft__block(&wait, deadline);
     if (code && !weft__detach(f, &b.node)) {
         /* It was done at the last moment and the news is on its way to this stack. */
@@ -199,11 +211,30 @@ static bool done_soon(weft_future *f, const weft_executor *e)
     return false;
 }
 
+void weft__waits_forked(void)
+{
+    waits_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    waits = NULL;
+}
+
 bool weft__on_own_stack(weft_future *f)
 {
     /* What is on a stack runs: the walk is spared for what has not started. */
+    bool derived = weft__ops_of(f)->input != NULL;
+    if (derived)
+        weft__waits_lock();
     weft_future *source = source_of(f);
-    return weft__state(weft__word(source)) == WEFT_RUNNING && on_stack(weft__self.job, source);
+    bool on_own_stack = weft__state(weft__word(source)) == WEFT_RUNNING && on_stack(weft__self.job, source);
+    if (derived)
+        weft__waits_unlock();
+    return on_own_stack;
+}
+
+/* Not in a job that was asked to stop: weft_await passes that on to what it waits for, other waits end. */
+bool weft__help_goes_on(void)
+{
+    weft__self_t *self = &weft__self;
+    return !weft__stack_is_low(self->thread) && !(self->job && weft__job_cancelled(self->job));
 }
 
 static int wait_in_worker(weft__thread *t, weft_future *f, int64_t deadline, bool awaits)
@@ -212,14 +243,18 @@ static int wait_in_worker(weft__thread *t, weft_future *f, int64_t deadline, boo
         return -EDEADLK;
     const weft__future_ops *ops = weft__ops_of(f);
     if (deadline == INT64_MAX && ops->help) {
+        weft__self.looks = WEFT__HELP_LOOKS;
         int code = ops->help(f, awaits);
         if (code)
             return code;
         if (weft__done(weft__word(f)))
             return 0;
     }
-    if (!awaits && weft__self.job && weft__job_cancelled(weft__self.job)) /* meanwhile */
-        return -EINTR;
+    if (weft__self.job && weft__job_cancelled(weft__self.job)) { /* meanwhile */
+        if (!awaits)
+            return -EINTR;
+        weft__cancel(f, weft__reason_below(weft__reason(weft__word(weft__self.job))));
+    }
     return done_soon(f, t->executor) ? 0 : wait_blocked(t, f, deadline, awaits);
 }
 
@@ -237,6 +272,8 @@ static int wait_outside(weft_future *f, int64_t deadline)
 int weft__wait_done(weft_future *f, int64_t timeout, bool awaits)
 {
     weft__self_t *self = &weft__self;
+    if (weft__stale(f->executor))
+        return -ESTALE;
     if (weft__done(weft__word(f)))
         return 0;
     if (self->job && !awaits && weft__job_cancelled(self->job))

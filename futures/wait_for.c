@@ -1,8 +1,8 @@
 /* wait_for.c: a deadline on a future, and shield, which is a wait_for without one that passes no cancel on.
  *
- * The wrapper hangs on its input by a node and on the wheel by a timer; whichever comes first claims it. The loser finds
- * it claimed and only gives its reference back. What is left registered then is removed at once: the node by who settled
- * the wrapper, the timer by a message to the coordinator. */
+ * The wrapper hangs on its input by a node and on the wheel by a timer; whichever comes first claims it. The loser
+ * finds it claimed and only gives its reference back. What is left registered then is removed at once: the node by who
+ * settled the wrapper, the timer by a message to the coordinator. */
 #include "future.h"
 
 #include <errno.h>
@@ -194,6 +194,7 @@ static wrapper *wrapper_new(weft_future *input, const weft__future_ops *ops, uns
     weft__timer_init(&w->timed.timer);
     w->timed.timer.deadline = WEFT_FOREVER;
     w->node.notify = input_done;
+    w->node.previous = NULL;
     w->input = input;
     w->timed.flags = (uint8_t)flags;
     atomic_init(&w->timed.armed, false);
@@ -207,10 +208,12 @@ static weft_future *wrap(wrapper *w)
     weft_future *f = &w->timed.base;
     weft__hold(f); /* the node's */
     weft__future_publish(f, 1, 0);
-    if (!weft__attach(w->input, &w->node)) {
+    if (!weft__attach_seen(w->input, &w->node)) {
         if (weft__word(w->input) & WEFT__TAKEN)
             w->timed.flags |= WAS_TAKEN;
         input_done(&w->node);
+    } else if (weft__done(weft__word(f)) && weft__detach(w->input, &w->node)) {
+        weft__let_go(f); /* shutdown's walk was faster than the node */
     }
     /* Shutdown's walk has passed if the phase says so: see weft__future_publish. */
     if (weft__sealed(f->executor) && weft__settle_cancelled(f, WEFT_REASON_SHUTDOWN))
@@ -226,6 +229,8 @@ weft_future *weft_wait_for(weft_future *input, int64_t timeout, unsigned flags)
         errno = EINVAL;
         return NULL;
     }
+    if (weft__stale(input->executor))
+        return weft__refuse_stale();
     wrapper *w = wrapper_new(input, &wait_for_ops, flags);
     if (!w)
         return NULL;
@@ -244,6 +249,8 @@ weft_future *weft_shield(weft_future *input)
 {
     if (!input)
         return NULL;
+    if (weft__stale(input->executor))
+        return weft__refuse_stale();
     wrapper *w = wrapper_new(input, &shield_ops, WEFT_NO_CANCEL);
     return w ? wrap(w) : NULL;
 }

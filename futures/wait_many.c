@@ -122,6 +122,7 @@ static int sleep_outside(wait_set *set, int64_t deadline)
 /* A worker without a time limit runs what has not started itself. */
 static int help_all(wait_set *set, weft_future *const futures[])
 {
+    weft__self.looks = WEFT__HELP_LOOKS;
     for (size_t i = set->n; i-- > 0 && !set_ready(set);) {
         if (weft__self.job && weft__job_cancelled(weft__self.job))
             break;
@@ -164,7 +165,7 @@ static int wait_for_set(wait_set *set, weft_future *const futures[], int64_t tim
         return code;
     if (self->job && weft__job_cancelled(self->job)) /* meanwhile */
         return -EINTR;
-    weft__wait wait = {set_ready, set, futures, set->n, set->mode == WEFT_ALL_COMPLETED, false};
+    weft__wait wait = {set_ready, set, futures, set->n, set->mode == WEFT_ALL_COMPLETED, false, false};
     code = weft__block(&wait, deadline);
     return code && set_ready(set) ? 0 : code;
 }
@@ -176,6 +177,8 @@ int weft_wait(weft_future *const futures[], size_t n, weft_wait_mode mode, int64
     for (size_t i = 0; i < n; i++)
         if (!futures[i])
             return -EINVAL;
+    if (weft__any_stale(futures, n))
+        return -ESTALE;
     if (n == 0)
         return 0;
     wait_set *set = set_new(futures, n, mode);

@@ -9,9 +9,9 @@
  * first; read-modify-writes and seq_cst stores empty it. Weaker memories are not covered, nor are spurious failures of
  * a weak CAS.
  *
- * Two runs that have come to the same memory, the same buffers and the same history of values read by each fiber will go
- * on alike, because a fiber computes from what it read. Such states are expanded once. Plain memory that several fibers
- * read under a lock is made part of the history by explore_plain.
+ * Two runs that have come to the same memory, the same buffers and the same history of values read by each fiber will
+ * go on alike, because a fiber computes from what it read. Such states are expanded once. Plain memory that several
+ * fibers read under a lock is made part of the history by explore_plain.
  *
  * A wrong build (explore_fault) makes one of the primitives weaker than the source asks for; the search must then find
  * a violation, or the scenario proves nothing. */
@@ -483,7 +483,8 @@ static unsigned explore_run(unsigned known, explore_result *result)
     return depth;
 }
 
-/* Goes through all interleavings, or up to the first one that is wrong. The table of states stays for the next search. */
+/* Goes through all interleavings, or up to the first one that is wrong. The table of states stays for the next
+ * search. */
 static explore_result explore(const explore_scenario *scenario)
 {
     explore_result result = {0};

@@ -11,7 +11,7 @@
 #define MS ((int64_t)1000000)
 
 /* The timer tick that the documentation states: a deadline is met at most this much after it (manual clock). */
-#define TICK ((int64_t)65536)
+#define TICK ((int64_t)1)
 
 /* Cells and the jobs on them. */
 

@@ -15,6 +15,13 @@ static uint64_t seed;                   /* written once, by make_seed */
 static _Atomic(uint64_t) threads;       /* how many threads have a sequence */
 static _Thread_local uint64_t sequence; /* state of this thread's sequence; 0: none yet */
 
+/* What points_at asked for; the thread's own. */
+static _Thread_local struct {
+    void (*act)(void *data); /* NULL: nothing, or it has been done */
+    void *data;
+    uint64_t left; /* points until then */
+} visit;
+
 static void make_seed(void)
 {
     const char *text = getenv("WEFT_SEED");
@@ -49,9 +56,34 @@ uint64_t points_random(uint64_t n)
     return (sequence >> 16) % n;
 }
 
+void points_at(uint64_t k, void (*act)(void *data), void *data)
+{
+    visit.act = act;
+    visit.data = data;
+    visit.left = k;
+}
+
+bool points_reached(void)
+{
+    bool reached = visit.act == NULL;
+    visit.act = NULL;
+    return reached;
+}
+
+static void call_visit(void)
+{
+    void (*act)(void *data) = visit.act;
+    visit.act = NULL;
+    act(visit.data);
+}
+
 void weft__point(void)
 {
     uint64_t r = points_random(256);
+
+    if (visit.act != NULL && --visit.left == 0) {
+        call_visit();
+    }
 
     if (r == 0) {
         sched_yield();

@@ -1,6 +1,7 @@
-/* points.h: disturbance, seeds and scale for the tests that race threads against each other.
+/* points.h: disturbance, seeds and scale for the tests that race threads against each other, and a way to act where a
+ * thread stands.
  *
- * WEFT_POINT() in the lock-free files becomes a call of weft__point() when they are compiled with -DWEFT_TEST_POINTS.
+ * WEFT_POINT(), where two threads may meet, becomes a call of weft__point() when they are compiled with -DWEFT_TEST_POINTS.
  * Each thread then draws from its own pseudo-random sequence whether it goes on, spins a little or yields there. The
  * sequences follow from one seed (WEFT_SEED in the environment, else the clock) and from the order in which the threads
  * come to their first point; so a seed does not replay a run, but it does replay the mixture that found something. */
@@ -32,6 +33,13 @@
 #endif
 
 void weft__point(void);
+
+/* Has the calling thread call act(data) at its k-th point from now (1: the next one), once: there, so to say, another
+ * thread comes in. act meets points of its own as ever; it must not need a lock that is held at the point. */
+void points_at(uint64_t k, void (*act)(void *data), void *data);
+
+/* Whether act was called; if not, it will not be. */
+bool points_reached(void);
 
 /* The calling thread's next pseudo-random number below n. */
 uint64_t points_random(uint64_t n);

@@ -1,15 +1,16 @@
 /* support.h: what the tests share. Gates, latches, logs, threads, and the check that nothing stays behind.
  *
  * Discipline. A test is declared with TEST(fn), which puts test_setup and test_teardown around it. Setup notes
- * weft_counters and arms a watchdog that ends the program, with the test's name, if the test hangs. Teardown opens every
- * gate that a failed test left shut, reports what other threads complained about and compares the counters with those
- * of the setup: so a test destroys its executors and clocks and releases its references before it returns.
+ * weft_counters and arms a watchdog that ends the program, with the test's name, if the test hangs. Teardown opens
+ * every gate that a failed test left shut, reports what other threads complained about and compares the counters with
+ * those of the setup: so a test destroys its executors and clocks and releases its references before it returns.
  *
  * cmocka's assertions leave the test by longjmp and so belong on the test's own thread alone. Jobs, callbacks, hooks
  * and spawned threads use TEST_EXPECT, which reports and goes on; the teardown then fails the test.
  *
  * Gates, latches, logs and barriers come from pools that live as long as the program, so that a job which outlives a
- * failed test finds them still there. Nobody frees them; a pool's 256 places (32 logs) are given out round and round. */
+ * failed test finds them still there. Nobody frees them; a pool's 256 places (32 logs) are given out round and
+ * round. */
 #ifndef WEFT_TESTS_SUPPORT_H
 #define WEFT_TESTS_SUPPORT_H
 

@@ -1,7 +1,8 @@
-/* test_bad_input.c: NULL handles and functions, modes that do not exist, calls from the wrong thread or too late, and the
- * limit on pending jobs (MEM-01, MEM-04).
+/* test_bad_input.c: NULL handles and functions, modes that do not exist, calls from the wrong thread or too late, and
+ * the limit on pending jobs (MEM-01, MEM-04).
  *
- * A refused call leaves everything as it was: the argument with its caller, the inputs unattached, the counters still. */
+ * A refused call leaves everything as it was: the argument with its caller, the inputs unattached, the counters
+ * still. */
 #include "support.h"
 
 #include <limits.h>

@@ -481,7 +481,8 @@ static void test_blk_10_inline_child_has_its_own_context(void **state)
     test_destroy(executor);
 }
 
-/* 0.4, spares: `spares` jobs may block beside the workers; the wait of the next is refused, and accepted again later. */
+/* 0.4, spares: `spares` jobs may block beside the workers; the wait of the next is refused, and accepted again
+ * later. */
 typedef struct blocked_job {
     weft_future *future;
     test_latch *started, *refused;

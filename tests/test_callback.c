@@ -1,8 +1,8 @@
-/* test_callback.c: callbacks on futures (CBK and I9): once each, in order, on the coordinator, never inside the call that
- * caused them.
+/* test_callback.c: callbacks on futures (CBK and I9): once each, in order, on the coordinator, never inside the call
+ * that caused them.
  *
- * The coordinator is one thread, so a callback that stands at a gate holds it: what must be asynchronous is then seen not
- * to have happened, without a clock. */
+ * The coordinator is one thread, so a callback that stands at a gate holds it: what must be asynchronous is then seen
+ * not to have happened, without a clock. */
 #include "support.h"
 
 /* What a callback saw. One record a registration; the latch is hit last. */

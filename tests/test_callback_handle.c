@@ -1,7 +1,7 @@
 /* test_callback_handle.c: taking a registration back (CBK-05), and what the answer promises (CBK-10).
  *
- * A handle is removed once, before its call (0: it will never run), or after it (-EALREADY: it has returned). Memory that
- * a callback uses may be freed after either answer, which is what the races here do. */
+ * A handle is removed once, before its call (0: it will never run), or after it (-EALREADY: it has returned). Memory
+ * that a callback uses may be freed after either answer, which is what the races here do. */
 #include "support.h"
 
 /* CBK-05 */

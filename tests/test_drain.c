@@ -1,5 +1,5 @@
-/* test_drain.c: what still happens while an executor drains or cancels (SHD-09), what does not hold it up (SHD-11), and a
- * process that ends without asking it (SHD-13).
+/* test_drain.c: what still happens while an executor drains or cancels (SHD-09), what does not hold it up (SHD-11), and
+ * a process that ends without asking it (SHD-13).
  *
  * A gate job keeps the executor from becoming quiet for as long as a test looks at the state in between. The last case
  * starts this program again with an argument, because it is about what happens after main. */

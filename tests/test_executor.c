@@ -1,7 +1,7 @@
 /* test_executor.c: how jobs reach workers and which worker hooks run when (EXE).
  *
- * Concurrency is shown by rendezvous, not by timing: jobs that must run at once meet on a barrier, jobs that must not are
- * counted at a gate. */
+ * Concurrency is shown by rendezvous, not by timing: jobs that must run at once meet on a barrier, jobs that must not
+ * are counted at a gate. */
 #define _GNU_SOURCE
 #include "support.h"
 

@@ -152,7 +152,8 @@ static void body(unsigned fiber)
     }
 }
 
-/* Everybody who sleeps was put there by himself, nobody was woken and has yet to look, and still something is visible. */
+/* Everybody who sleeps was put there by himself, nobody was woken and has yet to look, and still something is
+ * visible. */
 static bool is_stuck(void)
 {
     bool anybody = false;

@@ -1,10 +1,10 @@
 /* test_explore_mailbox.c: the source of the mailbox in every interleaving of posters, the coordinator and its timer.
  *
  * The coordinator sleeps as on a futex: it goes to sleep in the step in which it sees the expected value, and only a
- * wake that comes after that ends it. Each accepted message is handled exactly once and in the order of its poster; none
- * lies in the box of a coordinator that sleeps beyond the message's deadline; none is accepted after the close. The same
- * search on a machine with weaker primitives must fail. The functions get other names here, so that this program can be
- * linked with the library. */
+ * wake that comes after that ends it. Each accepted message is handled exactly once and in the order of its poster;
+ * none lies in the box of a coordinator that sleeps beyond the message's deadline; none is accepted after the close.
+ * The same search on a machine with weaker primitives must fail. The functions get other names here, so that this
+ * program can be linked with the library. */
 #define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>

@@ -178,7 +178,8 @@ static void test_gat_04_settled_keeps_every_outcome(void **state)
     test_destroy(executor);
 }
 
-/* STRICT over: a running job that ignores the request, one that obeys it, a queued one, and a promise that ends badly. */
+/* STRICT over: a running job that ignores the request, one that obeys it, a queued one, and a promise that ends
+ * badly. */
 static void strict_ends_with(int code)
 {
     static stubborn job;

@@ -4,80 +4,14 @@
  * request or all from the k-th on, and it has a cap. A script of every call is run for k = 1, 2, ... until k is beyond
  * what the script asks for: each call is either refused with its documented code and without a trace, or holds. */
 #define _GNU_SOURCE
-#include "support.h"
+#include "refusing.h"
 
 #include <sys/mman.h>
-
-/* The allocator. */
-
-enum { HEADER = 16, STAMP = 0x5EED };
-
-static struct {
-    _Atomic(size_t) requests, refusals, blocks, bytes;
-    _Atomic(size_t) refuse_at; /* number of the first request to refuse; 0: none. Written by the test's thread */
-    _Atomic(bool) for_good;    /* refuse all from there on. Written by the test's thread */
-    _Atomic(size_t) cap;       /* most bytes at a time. Written by the test's thread */
-} heap = {.cap = SIZE_MAX};
-
-static bool is_refused(size_t size)
-{
-    size_t number = atomic_fetch_add_explicit(&heap.requests, 1, memory_order_acq_rel) + 1;
-    size_t at = test_get(heap.refuse_at);
-    bool chosen = at != 0 && (number == at || (number > at && test_get(heap.for_good)));
-    size_t cap = test_get(heap.cap), bytes = test_get(heap.bytes);
-    return chosen || size > cap || bytes > cap - size;
-}
-
-static void *heap_alloc(size_t size, void *data)
-{
-    TEST_EXPECT(data == &heap);
-    if (is_refused(size)) {
-        atomic_fetch_add_explicit(&heap.refusals, 1, memory_order_acq_rel);
-        return NULL;
-    }
-    size_t *block = malloc(size + HEADER);
-    if (block == NULL) {
-        return NULL;
-    }
-    block[0] = size;
-    block[1] = STAMP;
-    memset((char *)block + HEADER, 0xC3, size);
-    atomic_fetch_add_explicit(&heap.blocks, 1, memory_order_acq_rel);
-    atomic_fetch_add_explicit(&heap.bytes, size, memory_order_acq_rel);
-    return (char *)block + HEADER;
-}
-
-static void heap_free(void *memory, void *data)
-{
-    TEST_EXPECT(data == &heap);
-    if (memory == NULL) {
-        return;
-    }
-    size_t *block = (size_t *)(void *)((char *)memory - HEADER);
-    TEST_EXPECT(block[1] == STAMP);
-    block[1] = 0;
-    atomic_fetch_sub_explicit(&heap.bytes, block[0], memory_order_acq_rel);
-    atomic_fetch_sub_explicit(&heap.blocks, 1, memory_order_acq_rel);
-    free(block);
-}
-
-/* From now on the k-th request (1: the next) is refused; for good: and all after it. */
-static void refuse(size_t k, bool for_good)
-{
-    atomic_store_explicit(&heap.refusals, 0, memory_order_release);
-    atomic_store_explicit(&heap.for_good, for_good, memory_order_release);
-    atomic_store_explicit(&heap.refuse_at, test_get(heap.requests) + k, memory_order_release);
-}
-
-static void refuse_nothing(void)
-{
-    atomic_store_explicit(&heap.refuse_at, 0, memory_order_release);
-}
 
 static bool bytes_agree(void *data)
 {
     (void)data;
-    return test_counters().bytes == test_get(heap.bytes);
+    return test_counters().bytes == test_get(refuser.bytes);
 }
 
 static void test_mem_01_the_counter_of_bytes_is_the_allocators(void **state)
@@ -90,7 +24,7 @@ static void test_mem_01_the_counter_of_bytes_is_the_allocators(void **state)
     assert_true(test_counters().bytes > test_base().bytes);
     weft_future_release(job);
     test_destroy(executor);
-    assert_int_equal(test_counters().bytes, test_get(heap.bytes));
+    assert_int_equal(test_counters().bytes, test_get(refuser.bytes));
 }
 
 /* The script. */
@@ -204,6 +138,8 @@ static void script_derived(struct script *script)
     TRY(script, weft_gather(script->executor, inputs, 2, WEFT_SETTLED));
     TRY(script, weft_gather(script->executor, inputs, 2, WEFT_FIRST_ERROR));
     TRY(script, weft_gather(script->executor, inputs, 2, WEFT_STRICT));
+    TRY(script, weft_any(script->executor, inputs, 2));
+    TRY(script, weft_map(script->executor, test_job_return_arg, (void *const *)inputs, 2, 1, WEFT_SETTLED));
     TRY(script, weft_wait_for(sleep, WEFT_SECONDS(10), WEFT_NO_CANCEL));
     TRY(script, weft_wait_for(first, WEFT_SECONDS(1), WEFT_JOIN));
     TRY(script, weft_shield(sleep));
@@ -297,11 +233,11 @@ static void run_script_for_each_k(bool for_good)
         run_script();
         refuse_nothing();
         assert_counters_at_base();
-        assert_int_equal(test_get(heap.bytes), test_base().bytes);
-    } while (test_get(heap.refusals) != 0 && k < 10000);
+        assert_int_equal(test_get(refuser.bytes), test_base().bytes);
+    } while (test_get(refuser.refusals) != 0 && k < 10000);
     print_message("the script made %zu requests\n", k - 1);
     assert_true(k > 1);
-    assert_int_equal(test_get(heap.refusals), 0);
+    assert_int_equal(test_get(refuser.refusals), 0);
 }
 
 static void test_mem_01_the_kth_request_is_refused(void **state)
@@ -322,6 +258,13 @@ enum { ENOUGH = 200000 };
 
 static weft_future *made[ENOUGH];
 
+static void *return_nothing(void *value, void *data)
+{
+    (void)value;
+    (void)data;
+    return NULL;
+}
+
 static weft_future *make_one(int kind, weft_executor *executor, weft_future *input)
 {
     switch (kind) {
@@ -335,8 +278,16 @@ static weft_future *make_one(int kind, weft_executor *executor, weft_future *inp
         return weft_wait_for(input, WEFT_SECONDS(1), 0);
     case 4:
         return weft_shield(input);
-    default:
+    case 5:
         return weft_gather(executor, &input, 1, WEFT_SETTLED);
+    case 6:
+        return weft_then(input, return_nothing, NULL);
+    case 7:
+        return weft_any(executor, &input, 1);
+    default: {
+        weft_submit_options options = {.name = "then", .delay = WEFT_SECONDS(1)};
+        return weft_then_with(input, return_nothing, NULL, &options);
+    }
     }
 }
 
@@ -376,7 +327,7 @@ static void exhaust(int kind)
 static void test_mem_01_refused_for_want_of_memory_leaves_no_trace(void **state)
 {
     (void)state;
-    for (int kind = 0; kind < 6; kind++) {
+    for (int kind = 0; kind < 9; kind++) {
         exhaust(kind);
     }
 }
@@ -407,15 +358,43 @@ static void test_mem_01_a_refused_callback_is_not_registered(void **state)
 
 enum { BATCH = 500 };
 
+/* What was refused for want of memory takes no place of those that max_pending gives. */
+static void check_places(weft_executor *executor, unsigned places)
+{
+    test_gate *gate = test_block(executor, 1);
+    for (unsigned i = 0; i < places; i++)
+        assert_int_equal(weft_execute(executor, test_job_return_arg, NULL), 0);
+    assert_int_equal(weft_execute(executor, test_job_return_arg, NULL), -EAGAIN);
+    test_unblock(gate);
+}
+
+static void test_mem_04_a_refused_submit_takes_no_place(void **state)
+{
+    (void)state;
+    const weft_executor_options options = {.workers = 1, .max_pending = 100};
+    weft_executor *executor = test_executor_with(&options);
+    test_gate *gate = test_block(executor, 1);
+    int code = 0;
+    refuse(1, true);
+    while (code == 0)
+        code = weft_execute(executor, test_job_return_arg, NULL);
+    refuse_nothing();
+    assert_int_equal(code, -ENOMEM);
+    test_unblock(gate);
+    check_places(executor, 100);
+    test_destroy(executor);
+}
+
 static void test_mem_01_a_batch_is_all_or_nothing(void **state)
 {
     (void)state;
     static test_cell cells[BATCH];
     static void *args[BATCH];
     static weft_future *futures[BATCH];
+    const weft_executor_options options = {.workers = 1, .max_pending = BATCH};
     int code = -ENOMEM;
     for (size_t k = 1; code != 0; k++) {
-        weft_executor *executor = test_executor(1);
+        weft_executor *executor = test_executor_with(&options);
         memset(cells, 0, sizeof cells);
         for (int i = 0; i < BATCH; i++) {
             args[i] = &cells[i];
@@ -427,9 +406,41 @@ static void test_mem_01_a_batch_is_all_or_nothing(void **state)
         for (int i = 0; code == 0 && i < BATCH; i++) {
             assert_int_equal(weft_await(futures[i], NULL), 0);
         }
+        check_places(executor, BATCH);
         test_destroy(executor);
         for (int i = 0; i < BATCH; i++) {
             assert_int_equal(test_get(cells[i].ran), code == 0 ? 1 : 0);
+        }
+        assert_counters_at_base();
+    }
+}
+
+static void test_mem_01_a_map_is_all_or_nothing(void **state)
+{
+    (void)state;
+    static test_cell cells[BATCH];
+    static void *items[BATCH];
+    weft_future *map = NULL;
+    for (size_t k = 1; !map; k++) {
+        weft_executor *executor = test_executor(1);
+        memset(cells, 0, sizeof cells);
+        for (int i = 0; i < BATCH; i++) {
+            items[i] = cells[i].value = &cells[i];
+        }
+        refuse(k, true);
+        errno = 0;
+        map = weft_map_with(executor, test_cell_run, items, BATCH, 2, WEFT_STRICT, &freeing);
+        assert_true(map != NULL || errno == ENOMEM);
+        if (map) { /* and it needs no more (I14) */
+            assert_done_soon(map);
+            assert_ok(map, NULL);
+        }
+        refuse_nothing();
+        weft_future_release(map);
+        test_destroy(executor);
+        for (int i = 0; i < BATCH; i++) {
+            assert_int_equal(test_get(cells[i].ran), map ? 1 : 0);
+            assert_int_equal(test_get(cells[i].arg_freed), map ? 1 : 0);
         }
         assert_counters_at_base();
     }
@@ -522,7 +533,8 @@ static void test_mem_i14_completing_cancelling_and_expiring_do_not_allocate(void
     assert_int_equal(weft_callback_remove(p.handle), 0);
     assert_int_equal(weft_cancel(p.queued[7]), WEFT_CANCEL_DONE);
     assert_int_equal(weft_cancel(p.sleeps[3]), WEFT_CANCEL_DONE);
-    weft_cancel_effect effect = weft_cancel(p.gathers[2]); /* its first failure may have brought it to its end already */
+    weft_cancel_effect effect =
+        weft_cancel(p.gathers[2]); /* its first failure may have brought it to its end already */
     assert_true(effect == WEFT_CANCEL_REQUESTED || effect == WEFT_CANCEL_TOO_LATE);
     assert_int_equal(weft_promise_resolve(p.promises[0], &p, NULL), 0);
     assert_int_equal(weft_promise_reject(p.promises[1], 4), 0);
@@ -548,7 +560,7 @@ static void test_mem_i14_completing_cancelling_and_expiring_do_not_allocate(void
     assert_int_equal(weft_executor_shutdown(p.executor, WEFT_DRAIN, WEFT_FOREVER), 0);
     assert_int_equal(test_latch_count(p.latch), 7);
     drop_pending(&p);
-    assert_int_equal(test_get(heap.refusals), 0);
+    assert_int_equal(test_get(refuser.refusals), 0);
     refuse_nothing();
 }
 
@@ -566,7 +578,7 @@ static void test_mem_i14_shutting_down_does_not_allocate(void **state)
         assert_int_equal(weft_callback_remove(p.handle), -EALREADY);
         assert_int_equal(test_latch_count(p.latch), 8);
         drop_pending(&p);
-        assert_int_equal(test_get(heap.refusals), 0);
+        assert_int_equal(test_get(refuser.refusals), 0);
         refuse_nothing();
     }
 }
@@ -585,14 +597,14 @@ static void test_mem_01_enormous_sizes_are_refused(void **state)
     (void)state;
     weft_executor *executor = test_executor(1);
     char byte = 0;
-    atomic_store_explicit(&heap.cap, (size_t)64 << 20, memory_order_release);
+    atomic_store_explicit(&refuser.cap, (size_t)64 << 20, memory_order_release);
     check_too_much(weft_submit_copy(executor, test_job_return_arg, &byte, SIZE_MAX));
     check_too_much(weft_submit_copy(executor, test_job_return_arg, &byte, SIZE_MAX - 64));
     check_too_much(weft_submit_copy(executor, test_job_return_arg, &byte, SIZE_MAX / 2));
     check_too_much(weft_submit_copy(executor, test_job_return_arg, &byte, (size_t)1 << 40));
     assert_int_equal(weft_await(weft_submit(executor, test_job_return_arg, NULL), NULL), 0);
     test_destroy(executor);
-    atomic_store_explicit(&heap.cap, SIZE_MAX, memory_order_release);
+    atomic_store_explicit(&refuser.cap, SIZE_MAX, memory_order_release);
 }
 
 /* Arrays of 2^30 entries exist, in address space alone: zero pages that nobody has to pay for. */
@@ -607,11 +619,13 @@ static void test_mem_01_enormous_counts_are_refused(void **state)
     }
     weft_executor *executor = test_executor(1);
     test_gate *gate = test_block(executor, 1);
-    atomic_store_explicit(&heap.cap, test_get(heap.bytes) + ((size_t)64 << 20), memory_order_release);
+    atomic_store_explicit(&refuser.cap, test_get(refuser.bytes) + ((size_t)64 << 20), memory_order_release);
     assert_int_equal(weft_submit_many(executor, test_job_return_arg, args, n, futures), -ENOMEM);
     errno = 0;
     check_too_much(weft_gather(executor, args, n, WEFT_SETTLED));
-    atomic_store_explicit(&heap.cap, SIZE_MAX, memory_order_release);
+    check_too_much(weft_map(executor, test_job_return_arg, args, n, 1, WEFT_SETTLED));
+    check_too_much(weft_map(executor, test_job_return_arg, args, SIZE_MAX, 1, WEFT_SETTLED));
+    atomic_store_explicit(&refuser.cap, SIZE_MAX, memory_order_release);
     assert_true(test_until_counters(1, 0, 0));
     test_unblock(gate);
     test_destroy(executor);
@@ -621,14 +635,16 @@ static void test_mem_01_enormous_counts_are_refused(void **state)
 
 int main(void)
 {
-    weft_set_allocator(heap_alloc, heap_free, &heap);
+    heap_install();
     const struct CMUnitTest memory[] = {
         TEST(test_mem_01_the_counter_of_bytes_is_the_allocators),
         TEST(test_mem_01_the_kth_request_is_refused),
         TEST(test_mem_01_all_from_the_kth_on_are_refused),
         TEST(test_mem_01_refused_for_want_of_memory_leaves_no_trace),
         TEST(test_mem_01_a_refused_callback_is_not_registered),
+        TEST(test_mem_04_a_refused_submit_takes_no_place),
         TEST(test_mem_01_a_batch_is_all_or_nothing),
+        TEST(test_mem_01_a_map_is_all_or_nothing),
         TEST(test_mem_i14_completing_cancelling_and_expiring_do_not_allocate),
         TEST(test_mem_i14_shutting_down_does_not_allocate),
         TEST(test_mem_01_enormous_sizes_are_refused),

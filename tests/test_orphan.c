@@ -1,7 +1,7 @@
 /* test_orphan.c: futures outlive their executor (I16).
  *
- * After destroy an outcome can be read, a value taken, a reference dropped; nothing new can be hung on the future, and no
- * hook of the executor is called any more. */
+ * After destroy an outcome can be read, a value taken, a reference dropped; nothing new can be hung on the future, and
+ * no hook of the executor is called any more. */
 #include "support.h"
 
 static void test_fut_i16_futures_outlive_their_executor(void **state)

@@ -516,7 +516,8 @@ static void test_res_05_submit_copy_keeps_its_own_copy(void **state)
     test_destroy(executor);
 }
 
-/* I10: plain memory, written on one side and read on the other; ThreadSanitizer is the judge, the values the witness. */
+/* I10: plain memory, written on one side and read on the other; ThreadSanitizer is the judge, the values the
+ * witness. */
 
 static void *double_it(void *arg)
 {

@@ -111,7 +111,8 @@ static void test_slab_walk_while_others_churn(void **state)
     stand_end(&s);
 }
 
-/* Chunks change hands: threads free all objects of chunks that nobody has, all at once, while a heap takes from them. */
+/* Chunks change hands: threads free all objects of chunks that nobody has, all at once, while a heap takes from
+ * them. */
 
 enum { FREERS = 3, SHARE = 400 };
 

@@ -1,8 +1,8 @@
 /* test_views.c: derived futures as views on their inputs (0.3), taking values through them (0.4), I7; GAT-11, GAT-12.
  *
- * Discipline. The value of each job is its cell, which counts how often it was destroyed. Where a derived future lets go
- * of its inputs the coordinator may be the one who does it, so "can be taken again" is polled for; "cannot be taken" is
- * asserted at once. */
+ * Discipline. The value of each job is its cell, which counts how often it was destroyed. Where a derived future lets
+ * go of its inputs the coordinator may be the one who does it, so "can be taken again" is polled for; "cannot be taken"
+ * is asserted at once. */
 #include "fixtures.h"
 
 static weft_future *done_cell(weft_executor *executor, test_cell **cell)

@@ -1,8 +1,8 @@
 /* test_wait.c: section 8, weft_wait (WAI), and the waits of jobs that are asked to stop (WAI-06 and 0.4, "Waits and
  * stopping").
  *
- * Discipline. A blocked wait runs in a thread or a job of its own; the test makes it end by resolving promises, never by
- * time. The cases of waits on the coordinator (I12) and of deadlocks stand in test_blocking.c. */
+ * Discipline. A blocked wait runs in a thread or a job of its own; the test makes it end by resolving promises, never
+ * by time. The cases of waits on the coordinator (I12) and of deadlocks stand in test_blocking.c. */
 #include "fixtures.h"
 
 typedef struct waiter {

@@ -1,5 +1,5 @@
-/* test_wait_for.c: section 10, wait_for (WFO), its flags, and what the rules say of deadlines and requests besides (I11,
- * I15, 0.3, 0.4).
+/* test_wait_for.c: section 10, wait_for (WFO), its flags, and what the rules say of deadlines and requests besides
+ * (I11, I15, 0.3, 0.4).
  *
  * Discipline. Time is a manual clock; a deadline of 10 ms is proven by two advances, one that ends a nanosecond before
  * it and one that passes it by more than a timer tick. weft_manual_clock_advance returns when what became due is

@@ -1,7 +1,7 @@
 /* test_worker_hooks.c: worker_start and worker_stop (EXE-09), a start that fails (EXE-10), a job that ends its thread.
  *
- * The start hook writes to a thread-local, which the jobs and the stop hook read: so it must have run on their thread and
- * before them. A start that is to fail stands at a gate first, while the test fills the queues. */
+ * The start hook writes to a thread-local, which the jobs and the stop hook read: so it must have run on their thread
+ * and before them. A start that is to fail stands at a gate first, while the test fills the queues. */
 #include "support.h"
 
 /* EXE-09, EXE-10: hooks of the workers. */

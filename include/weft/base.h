@@ -13,15 +13,58 @@
  * delay count from the call; zero and negative mean "already due"; WEFT_FOREVER, and anything that would end beyond the
  * range of int64_t, means "never". In an option struct 0 means that there is none.
  *
- * Threads. Unless its comment says otherwise, a call may be made from any thread: from outside, from inside a job, and
- * from a callback on the coordinator, which is the one thread of each executor that owns time. No call may be made from
- * a signal handler; weft_token_cancel, which comes with tokens, is to be the one that may. weft's own threads block
- * every signal that is not the fault of the running instruction, so handlers of the program run on threads of the
- * program.
+ * Threads. Which call may be made where:
  *
- * fork. A child inherits memory but none of the threads. There, calls on an inherited executor or future are to answer
- * -ESTALE (ESTALE in errno) at once or to do nothing, and executors that the child makes to work as ever. That is not
- * there yet: until then a child calls nothing of weft.
+ *   call                                outside     in a job        on a coordinator      in a forked child, on what
+ *                                                                   (callback, hook)      it inherited
+ *   executor_create, _default           yes         yes             yes                   yes: of its own
+ *   executor_shutdown                   blocks      -EDEADLK on its own, else as outside  -ESTALE
+ *   executor_destroy                    blocks      -EDEADLK on its own, else as outside  -ESTALE
+ *   executor_workers                    yes         yes             yes                   as it was at the fork
+ *   executor_current, worker_index      yes         yes             yes                   NULL, -1
+ *   executor_stats, worker_stats        yes         yes             yes                   -ESTALE
+ *   submit*, execute, submit_many       yes         yes             yes                   ESTALE
+ *   cancelled, fail, current_token      no use      yes             no use                of its own jobs only
+ *   future_state, _done, _cancelled     yes         yes             yes                   as it was at the fork
+ *   future_retain, _release             yes         yes             yes                   do nothing
+ *   future_outcome                      yes         yes             yes                   -ESTALE
+ *   future_wait, _get, _take, await,    block       block           only what needs no    -ESTALE
+ *     weft_wait, queue_next                                         wait, else -EDEADLK
+ *   cancel                              yes         yes             yes                   WEFT_CANCEL_TOO_LATE
+ *   on_done, token_on_cancel            yes         yes             yes                   -ESTALE
+ *   callback_remove                     blocks      blocks          blocks; -EALREADY     -ESTALE
+ *                                                                   on its own
+ *   promise_create, _future, _resolve,  yes         yes             yes                   ESTALE; future returns it,
+ *     _reject, _destroy                                                                   destroy does nothing
+ *   gather, any, wait_for, shield,      yes         yes             yes                   ESTALE
+ *     sleep, then*, flatten, map*,
+ *     as_completed, gather_outcomes
+ *   queue_create, _add, _fd, _destroy   yes         yes             yes                   ESTALE; destroy does nothing
+ *   token_create, _reschedule, _close   yes         yes             yes                   ESTALE
+ *   token_retain, _release,             yes         yes             yes                   do nothing; as it was at
+ *     _cancelled, _expired                                                                the fork
+ *   token_cancel                        yes         yes             yes                   does nothing
+ *   group_create, _submit*, _cancel,    yes         yes             yes                   ESTALE; cancel does nothing
+ *     _errors, _destroy
+ *   group_join                          blocks      blocks, but     if all are over,      -ESTALE
+ *                                                   in a child:     else -EDEADLK
+ *                                                   -EDEADLK
+ *   now, strerror, version, the macros  yes         yes             yes                   yes
+ *
+ * In a signal handler only weft_token_cancel may be called, on any thread of the program. weft's own threads block
+ * every signal that is not the fault of the running instruction, so handlers run on threads of the program. "Blocks" in
+ * a job means that a spare thread stands in for its worker (weft/future.h).
+ *
+ * fork. A child inherits memory but only the thread that forked. There, every call that is given an executor, a future,
+ * a promise, a token or anything else that the parent made answers -ESTALE (NULL and ESTALE in errno) at once, whether
+ * a future is done or not, and changes nothing; it does so too if only one of several futures was inherited. What
+ * returns no code does nothing, weft_cancel answers WEFT_CANCEL_TOO_LATE, and queries (state, done, workers) tell how
+ * things stood. No function, callback, hook or destructor of the parent's objects is called. Executors that the child
+ * makes, the default one included, work as ever, and counters count the child's own things alone. The parent notices
+ * nothing. A child may itself fork. The thread may fork inside a job, a callback or a hook: in the child it is a thread
+ * of the program's from then on, and when that function returns, the thread ends, as if by pthread_exit; if it is the
+ * last one, so does the process, with status 0. Not to be called in a signal handler that may have interrupted a call
+ * of weft.
  *
  * Option structs start as {0}, which stands for every default. New members are only ever appended. */
 #ifndef WEFT_BASE_H

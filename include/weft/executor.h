@@ -1,9 +1,9 @@
 /* weft/executor.h: who runs.
  *
  * An executor is a number of workers, which run jobs and steal them from one another, and one coordinator, which owns
- * time: it expires deadlines, carries requests to stop to the inputs of a gather, and runs callbacks. Callbacks must be
- * short, for deadlines stand still meanwhile; and no call ever blocks on the coordinator: one that would have to wait
- * there answers -EDEADLK at once.
+ * time: it expires deadlines, carries requests to stop to the inputs of a gather and to what hangs on a token, and runs
+ * callbacks and hooks. These must be short, for deadlines stand still meanwhile; and no call ever blocks on the
+ * coordinator: one that would have to wait there answers -EDEADLK at once.
  *
  * Own threads. "The executor's own threads" are its workers, the spares that stand in for workers which block in a
  * wait, and the coordinator. "From outside" is every other thread, those of another executor included.
@@ -60,8 +60,10 @@ typedef struct weft_executor_options {
 
 /* What becomes of jobs when an executor is shut down. Each is stronger than the one before it.
  *   WEFT_DRAIN           all accepted jobs run to their end, and so does what they submit meanwhile
- *   WEFT_CANCEL_PENDING  running jobs run to their end; those not yet started are cancelled
- *   WEFT_CANCEL_ALL      and running jobs are asked to stop (weft_cancelled answers true in them)
+ *   WEFT_CANCEL_PENDING  running jobs run to their end; those not yet started are cancelled, children that wait for
+ *                        room in their group too
+ *   WEFT_CANCEL_ALL      and running jobs are asked to stop (weft_cancelled answers true in them, and their own tokens
+ *                        are set); other tokens stay as they are
  * In every mode sleeps, delayed jobs and futures that only time or a promise could resolve are cancelled at once, and
  * promises that are unresolved when the jobs are done are cancelled then. The reason is WEFT_REASON_SHUTDOWN. A drain
  * ends only when the jobs do; a job that waits for ever holds it up for ever. */
@@ -71,7 +73,8 @@ typedef enum { WEFT_DRAIN, WEFT_CANCEL_PENDING, WEFT_CANCEL_ALL } weft_shutdown_
  * it with weft_executor_destroy. Any thread; does not wait for worker_start. NULL and errno:
  *   EINVAL  more than 1024 workers or 4096 spares
  *   ENOMEM  no memory
- *   EAGAIN  the system has no thread left; those that had been started are gone again */
+ *   EAGAIN  the system has no thread left; those that had been started are gone again
+ *   ESTALE  the clock was inherited through fork */
 WEFT_API weft_executor *weft_executor_create(const weft_executor_options *options);
 
 /* Ends the work: from now on submits from outside are refused with ESHUTDOWN; in WEFT_DRAIN the executor's own jobs may
@@ -103,7 +106,7 @@ WEFT_API weft_executor *weft_executor_default(void);
 WEFT_API weft_executor *weft_executor_current(void);
 
 /* How many workers it has, spares not counted; 0 if it is NULL and there is no default executor to be had. Any thread;
- * does not block. */
+ * does not block. Of one inherited through fork: how many it had. */
 WEFT_API unsigned weft_executor_workers(const weft_executor *executor);
 
 /* The index of the calling worker, from 0; spares are numbered from weft_executor_workers upwards. -1 on the
@@ -130,8 +133,8 @@ typedef struct weft_stats {
 
 /* Writes the counters of the executor, or of one of its workers or spares, to *stats, which belongs to the caller. Of a
  * worker refused, unobserved_errors, timers_fired, callbacks and spares are 0, and queued is what lies in its own
- * queues. Any thread; does not block. 0; -EINVAL: stats is NULL, or there is no such worker; for NULL as the executor
- * the codes of weft_executor_create too. */
+ * queues. Any thread; does not block. 0; -EINVAL: stats is NULL, or there is no such worker; -ESTALE: inherited through
+ * fork; for NULL as the executor the codes of weft_executor_create too. */
 WEFT_API int weft_executor_stats(const weft_executor *executor, weft_stats *stats);
 WEFT_API int weft_worker_stats(const weft_executor *executor, unsigned worker, weft_stats *stats);
 

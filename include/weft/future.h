@@ -8,8 +8,9 @@
  *   WEFT_SUCCEEDED   0              the job returned; the value is there
  *   WEFT_FAILED      positive       `return weft_fail(code)`
  *                    negative       weft: -EOWNERDEAD (the job ended its thread, or a promise was dropped),
- *                                   -ENOTRECOVERABLE (the executor is broken), -ENODATA, -EINVAL, -ELOOP (combine.h);
- *                                   or an input that was cancelled or timed out decided a gather
+ *                                   -ENOTRECOVERABLE (the executor is broken), -ENODATA, -EINVAL, -ELOOP, -EOVERFLOW
+ *                                   (combine.h); -ECANCELED or -ETIMEDOUT: an input that was cancelled or timed out, or
+ *                                   an item that was cancelled, decided a gather, any or map
  *   WEFT_CANCELLED   -ECANCELED     a request that came before the start, or that the job acknowledged
  *   WEFT_TIMED_OUT   -ETIMEDOUT     a deadline (combine.h)
  *
@@ -25,8 +26,15 @@
  *    7. weft_future_take and weft_await move it out to the caller, once for all holders of the future.
  *    8. A value that nobody took goes to free_value once, with the last reference; without free_value weft frees none.
  *    9. Futures made from this one lend its value and hold a reference to it; while there is one, a value that has a
- *       free_value can be lent but not taken.
+ *       free_value can be lent but not taken from here. Through what mirrors it, it can (weft/combine.h).
  *   10. Outcomes can be read and futures released after their executor was destroyed.
+ *   11. A promise has one owner and ends with weft_promise_destroy; its future lives on. A handle of a callback or hook
+ *       must go to weft_callback_remove once, whatever became of the callback.
+ *   12. Tokens are counted like futures. Jobs, groups and tokens below hold references of their own; hooks hold none.
+ *   13. A group belongs to who made it and outlives its children; it holds their values for free_value alone, and their
+ *       errors until it is destroyed. A queue belongs to who made it; it holds each future until it has given it out.
+ *   14. A map copies the array of its items. Their arguments are the caller's, or free_arg's, as with any job; the
+ *       values are the map's, lent by weft_gather_outcomes, and go to free_value with it.
  *
  * Requests to stop. weft_cancel asks. A job that has not started is cancelled on the spot. A running job is not
  * interrupted: weft_cancelled answers true in it from then on, its waits answer -EINTR, and it ends as it likes. If it
@@ -36,17 +44,6 @@
  * Order. What a thread wrote before it submitted a job is visible in the job, and what the job wrote is visible to
  * whoever sees its future done, by whatever call.
  *
- * Threads. Where the calls of this header may be made:
- *
- *   call                                   outside   job      coordinator (callback)     signal handler
- *   submit, execute                        yes       yes      yes                        no
- *   weft_fail, weft_cancelled              no use    yes      no use                     no
- *   queries, retain, release, outcome      yes       yes      yes                        no
- *   wait, get, take, await                 blocks    blocks   if done, else -EDEADLK;    no
- *                                                             timeout 0: as elsewhere
- *   cancel, on_done, promise calls         yes       yes      yes                        no
- *   callback_remove                        blocks    blocks   yes (-EALREADY in itself)  no
- *
  * Waiting in a job is safe, also with one worker. A wait without end for a job that has not started runs it then and
  * there, on the waiter's stack; in any other wait a spare thread stands in for the worker. Nothing but what is waited
  * for is ever run inside a wait.
@@ -55,7 +52,7 @@
  *   -EDEADLK    it could never end: a job waits for itself or in a circle, or the caller is the coordinator. Certain
  *               for jobs that wait for each other directly; through futures made of others it is found where possible
  *   -EOVERFLOW  too many waits run what they wait for, nested on one stack (the limit is 4096)
- *   -EAGAIN     no thread is left to stand in for this worker (max_spares)
+ *   -EAGAIN     no thread is left to stand in for this worker (max_spares, or the system has none)
  *   -EINTR      the calling job has been asked to stop (not weft_await, which hands the request on)
  *   -ESTALE     the future was inherited through fork, done or not
  * For NULL in place of a future they answer -errno, as the call that failed left it, or -EINVAL if errno is 0. */
@@ -79,7 +76,7 @@ typedef struct weft_submit_options {
     /* For traces and reports of errors; not copied: must outlive the job and its future. NULL: none. */
     const char *name;
     /* The job is cancelled together with this token, and born cancelled if it is set already. The job takes a reference
-     * of its own. NULL: none. Tokens are not there yet: anything else is refused with EINVAL. */
+     * of its own. NULL: none. */
     weft_token *token;
     /* Not started before this many ns have passed; 0 or negative: at once. Until then it takes no worker. */
     int64_t delay;
@@ -97,10 +94,11 @@ typedef struct weft_submit_options {
  * which may start the newest first.
  *   EINVAL           fn is NULL, or the priority is none
  *   ENOMEM           no memory
- *   EAGAIN           max_pending jobs wait already (submits from outside only); or the default executor cannot be made
+ *   EAGAIN           max_pending jobs wait already (submits from outside only)
  *   ESHUTDOWN        shutdown has begun; while draining only submits from outside are refused so
  *   ENOTRECOVERABLE  a worker_start failed
- *   ESTALE           the executor was inherited through fork */
+ *   ESTALE           the executor, or the token in the options, was inherited through fork
+ * and, for the default executor, the codes of weft_executor_create. */
 WEFT_API weft_future *weft_submit(weft_executor *executor, weft_fn *fn, void *arg);
 
 /* As weft_submit, with options; NULL options: none. A token that is set already is no error: the job is accepted, never
@@ -132,7 +130,8 @@ WEFT_API bool weft_cancelled(void);
  * same goes to free_value. No effect outside a job. */
 WEFT_API void *weft_fail(int code);
 
-/* PENDING: not started, or waiting for others. RUNNING: jobs whose function has been entered. The others are done. */
+/* PENDING: not started, or waiting for others. RUNNING: jobs, and a then, whose function has been entered. The others
+ * are done. */
 typedef enum { WEFT_PENDING, WEFT_RUNNING, WEFT_SUCCEEDED, WEFT_FAILED, WEFT_CANCELLED, WEFT_TIMED_OUT } weft_state;
 
 /* Why it was cancelled. */
@@ -152,20 +151,22 @@ typedef struct weft_outcome {
     int error;                 /* 0, or the code; -ECANCELED and -ETIMEDOUT for those states */
     void *value;               /* lent, as by weft_future_get; NULL unless WEFT_SUCCEEDED, or if it was taken */
     size_t index;              /* which input decided it, in futures made of several; else 0 */
-    weft_cancel_reason reason; /* WEFT_REASON_NONE unless WEFT_CANCELLED */
+    weft_cancel_reason reason; /* why, if WEFT_CANCELLED; WEFT_REASON_TIMEOUT if WEFT_TIMED_OUT; else NONE */
 } weft_outcome;
 
 /* One more reference to the future, which is returned; NULL for NULL. Any thread that holds one; does not block. There
- * must never be more than 33554431 (2^25 - 1) to one future, which is not checked. */
+ * must never be more than 33554431 (2^25 - 1) to one future, which is not checked. Inherited through fork: returned as
+ * it is. */
 WEFT_API weft_future *weft_future_retain(weft_future *future);
 
 /* Gives one reference back; NULL: nothing. With the last one a value that nobody took goes to free_value, and a failure
  * that nobody read to unobserved_error, both on this thread; if the future is not done yet, when and where it is. Does
- * not block. */
+ * not block. Inherited through fork: nothing. */
 WEFT_API void weft_future_release(weft_future *future);
 
 /* Where the future stands now. None of the three blocks or counts as reading the outcome. weft_future_done: in any of
- * the four end states; weft_future_cancelled: in WEFT_CANCELLED. NULL: WEFT_FAILED, true, false. */
+ * the four end states; weft_future_cancelled: in WEFT_CANCELLED. NULL: WEFT_FAILED, true, false. Inherited through
+ * fork: as it stood then. */
 WEFT_API weft_state weft_future_state(const weft_future *future);
 WEFT_API bool weft_future_done(const weft_future *future);
 WEFT_API bool weft_future_cancelled(const weft_future *future);
@@ -234,12 +235,13 @@ typedef int weft_done_fn(weft_future *future, void *data);
  *   NULL as the waits */
 WEFT_API int weft_on_done(weft_future *future, weft_done_fn *fn, void *data, weft_callback **handle);
 
-/* Takes a callback back and ends its handle; once for each. If the callback is running on another thread, it waits
- * until that has returned, so afterwards what `data` points to is no longer in use. From another executor's coordinator
- * too; two coordinators that do so to each other at once wait for ever.
+/* Takes a callback, or a hook (weft/cancel.h), back and ends its handle; once for each. If it is running on another
+ * thread, this waits until it has returned, so afterwards what `data` points to is no longer in use. From another
+ * executor's coordinator too; two coordinators that do so to each other at once wait for ever.
  *   0          it was not called and never will be
  *   -EALREADY  it has run; or this is the callback itself, for which nothing is waited
- *   -EINVAL    handle is NULL */
+ *   -EINVAL    handle is NULL
+ *   -ESTALE    inherited through fork; nothing was done */
 WEFT_API int weft_callback_remove(weft_callback *handle);
 
 /* A promise is the other end of a future: what the program resolves when something has happened that is not a job. It
@@ -247,7 +249,8 @@ WEFT_API int weft_callback_remove(weft_callback *handle);
  * it drains), ESTALE, and those of the default executor. Does not block. */
 WEFT_API weft_promise *weft_promise_create(weft_executor *executor);
 
-/* Its future, one new reference for each call; NULL for NULL. It stays valid after the promise is gone. */
+/* Its future, one new reference for each call; NULL for NULL. It stays valid after the promise is gone. Inherited
+ * through fork: as weft_future_retain. */
 WEFT_API weft_future *weft_promise_future(weft_promise *promise);
 
 /* Makes the future succeed with the value, which is then the future's: free_value (or NULL) destroys it if nobody takes
@@ -262,7 +265,8 @@ WEFT_API int weft_promise_resolve(weft_promise *promise, void *value, void (*fre
  * weft_promise_resolve; -EINVAL also: any other code, and nothing is changed. */
 WEFT_API int weft_promise_reject(weft_promise *promise, int code);
 
-/* Ends the promise, not its future; one that is unresolved fails with -EOWNERDEAD. NULL: nothing. Does not block. */
+/* Ends the promise, not its future; one that is unresolved fails with -EOWNERDEAD. NULL, or inherited through
+ * fork: nothing. Does not block. */
 WEFT_API void weft_promise_destroy(weft_promise *promise);
 
 #ifdef __cplusplus

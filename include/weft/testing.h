@@ -13,7 +13,8 @@ extern "C" {
 
 /* A clock that starts at 0 and stands still until it is told otherwise; for weft_executor_options.clock. It governs
  * what the coordinator times (sleeps, delays, deadlines), not how long a blocking call waits. One clock may serve
- * several executors and must outlive them. It belongs to the caller. NULL and errno ENOMEM. */
+ * several executors and must outlive them. It belongs to the caller. NULL and errno ENOMEM. In a forked child an
+ * inherited one stands still for good, and no executor can be made with it. */
 WEFT_API weft_clock *weft_manual_clock_create(void);
 
 /* Its time in ns. Any thread; does not block. */
@@ -21,10 +22,11 @@ WEFT_API int64_t weft_clock_now(const weft_clock *clock);
 
 /* Moves the clock on by `by` ns; zero or negative: not at all. Whatever becomes due is resolved in the order of its
  * deadlines, equal ones in the order in which they were made. Blocks until all of their futures are done; callbacks of
- * those may be running still. In a callback it moves the clock and does not wait. */
+ * those may be running still. In a callback it moves the clock and does not wait. Inherited through fork: nothing. */
 WEFT_API void weft_manual_clock_advance(weft_clock *clock, int64_t by);
 
-/* Frees the clock; the executors that it governs must be destroyed before. NULL: nothing. */
+/* Frees the clock; the executors that it governs must be destroyed before. NULL, or inherited through fork:
+ * nothing. */
 WEFT_API void weft_clock_destroy(weft_clock *clock);
 
 /* Makes weft take its memory by alloc(size, data) and give it back by free_(memory, data), instead of malloc, free and
@@ -35,12 +37,12 @@ WEFT_API void weft_clock_destroy(weft_clock *clock);
 WEFT_API void weft_set_allocator(void *(*alloc)(size_t size, void *data), void (*free_)(void *memory, void *data),
                                  void *data);
 
-/* What of weft is alive in the process now, over all executors. */
+/* What of weft is alive in the process now, over all executors; what was inherited through fork does not count. */
 typedef struct weft_counters {
     size_t futures;   /* futures that somebody holds: the program, a queue, another future */
-    size_t timers;    /* armed and not yet fired */
-    size_t callbacks; /* registered and not yet run, or with a handle that has not been removed */
-    size_t tokens;    /* tokens that somebody holds */
+    size_t timers;    /* armed and not yet fired: of sleeps, delays, wait_fors and tokens */
+    size_t callbacks; /* and hooks: registered and not yet run, or with a handle that has not been removed */
+    size_t tokens;    /* tokens that somebody holds: the program, a job, a group, a token below */
     size_t threads;   /* workers, spares and coordinators */
     size_t bytes;     /* taken from the allocator and not given back */
 } weft_counters;

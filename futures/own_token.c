@@ -1,0 +1,152 @@
+/* own_token.c: the token of a job.
+ *
+ * It is made when the job first asks for it, and hangs on the job's options, which are made for the occasion if there
+ * are none. The job is a member of it, so that to cancel the token asks the job; and whoever asks the job to stop sets
+ * it, as a token below the job: what is submitted with it is below, too. The two sides meet like this: the job stores
+ * the token and then looks whether it was asked; the one who asks marks the job's word and then looks for a token. All
+ * four are seq_cst, so at least one of them sees the other's.
+ *
+ * A job that runs inline, inside another one's weft_await, is asked to stop together with that one. So the outer one
+ * gets a token too, and the inner one's is put below it.
+ *
+ * The job keeps its reference until it is disposed of, because who asks it to stop may be looking at the token while it
+ * ends. It is taken off the token's list when its function has returned. */
+#include "token.h"
+
+#include <errno.h>
+
+static weft__options *options_made(weft_future *job)
+{
+    static const weft_submit_options none;
+    weft__options *o = weft__options_of(job);
+    if (o)
+        return o;
+    o = weft__options_new(job->executor, &none, NULL, 0);
+    /* Release by being seq_cst; partner of weft__options_of. */
+    if (o)
+        atomic_store_explicit(&job->options, o, memory_order_seq_cst);
+    return o;
+}
+
+static weft_token *token_of(const weft_future *job)
+{
+    const weft__options *o = atomic_load_explicit(&job->options, memory_order_seq_cst);
+    return o ? atomic_load_explicit(&o->own.token, memory_order_seq_cst) : NULL;
+}
+
+static weft_token *make(weft_future *job)
+{
+    weft__options *o = options_made(job);
+    weft_token *t = o ? weft__token_new(job->executor, WEFT__TOKEN_OWN) : NULL;
+    if (!t)
+        return NULL;
+    weft__tiny_lock_take(&t->lock);
+    weft__member_enlist(&o->own, t, job);
+    weft__tiny_unlock(&t->lock);
+    atomic_store_explicit(&o->own.token, t, memory_order_seq_cst);
+    /* Partner of weft__own_token_set; also for a job that is not the current one but awaits it. */
+    uint64_t word = atomic_load_explicit(&job->word, memory_order_seq_cst);
+    if (word & WEFT__CANCEL)
+        weft__token_set(t, weft__reason_below(weft__reason(word)));
+    return t;
+}
+
+static weft_future *awaited_by(const weft_future *job)
+{
+    return job->outer & WEFT__RUN_AWAITED ? weft__outer(job) : NULL;
+}
+
+/* Has the job a token, with those of all that await it above? */
+static bool is_placed(const weft_future *job)
+{
+    const weft_token *t = token_of(job);
+    return t && (t->parent || !awaited_by(job));
+}
+
+/* Makes the tokens of the job and of those that await it on this stack. All of them first, and then, since nothing can
+ * fail any more, puts each below the next: so one that has a parent has them all. Before that the program knows none of
+ * them. NULL: no memory; what was made waits for the next call. */
+static weft_token *make_up_to_known(weft_future *job)
+{
+    for (weft_future *f = job; f && !is_placed(f); f = awaited_by(f))
+        if (!token_of(f) && !make(f))
+            return NULL;
+    for (weft_future *f = job; !is_placed(f); f = awaited_by(f))
+        weft__token_adopt(token_of(f), token_of(awaited_by(f)));
+    return token_of(job);
+}
+
+static weft_cancel_reason reason_of(const weft_future *job)
+{
+    return weft__reason(weft__word(job));
+}
+
+weft_token *weft_current_token(void)
+{
+    weft_future *job = weft__self.job;
+    if (!job) {
+        errno = EINVAL;
+        return NULL;
+    }
+    if (weft__stale(job->executor))
+        return weft__refuse_stale();
+    bool known = is_placed(job);
+    weft_token *t = known ? token_of(job) : make_up_to_known(job);
+    if (!t) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    /* Those outside of it are seen to by weft__job_cancelled: it looks outwards, and what it finds reaches this token.
+     * One that is known may have been made by a job that this one awaited, behind the back of a shutdown. */
+    if (known ? weft_cancelled() : weft__job_cancelled(job))
+        weft__token_set(t, weft__reason_below(reason_of(job)));
+    return t;
+}
+
+void weft__own_token_set(weft_future *job, weft_cancel_reason reason)
+{
+    weft_token *t = token_of(job);
+    if (t)
+        weft__token_set(t, weft__reason_below(reason));
+}
+
+void weft__own_token_drop(weft__options *o)
+{
+    weft_token_release(atomic_load_explicit(&o->own.token, memory_order_relaxed));
+}
+
+/* ---- shutdown ---- */
+
+enum { FEW = 64 };
+
+typedef struct found {
+    weft_token *tokens[FEW];
+    size_t n;
+} found;
+
+/* A walk may not free, so it takes references. */
+static void visit(void *object, void *data)
+{
+    weft_token *t = object;
+    found *f = data;
+    uint64_t word = atomic_load_explicit(&t->word, memory_order_acquire);
+    do {
+        if (f->n == FEW || word < WEFT__TOKEN_REF || (word & (WEFT__TOKEN_OWN | WEFT__TOKEN_SET)) != WEFT__TOKEN_OWN)
+            return;
+    } while (!atomic_compare_exchange_weak_explicit(&t->word, &word, word + WEFT__TOKEN_REF, memory_order_acq_rel,
+                                                    memory_order_acquire));
+    f->tokens[f->n++] = t;
+}
+
+void weft__tokens_shut(weft_executor *e)
+{
+    found f;
+    do {
+        f.n = 0;
+        weft__slab_walk(&e->slab, WEFT__KIND_TOKEN, visit, &f);
+        for (size_t i = 0; i < f.n; i++) {
+            weft__token_set(f.tokens[i], WEFT_REASON_SHUTDOWN);
+            weft_token_release(f.tokens[i]);
+        }
+    } while (f.n > 0);
+}
