@@ -490,11 +490,17 @@ static int with_allocator(void)
     return atomic_load_explicit(&home->failures, memory_order_relaxed) ? 1 : 0;
 }
 
-/* The linker puts this in the place of pthread_atfork. */
+/* The linker puts this in the place of pthread_atfork. The runtime of ThreadSanitizer, where it is linked into the
+ * program, calls it before it is ready for instrumented code. */
+#if defined(__clang__)
+#define NOT_INSTRUMENTED __attribute__((disable_sanitizer_instrumentation))
+#else
+#define NOT_INSTRUMENTED
+#endif
 static bool refuse_registration;
 int __real_pthread_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void));
 int __wrap_pthread_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void));
-int __wrap_pthread_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void))
+NOT_INSTRUMENTED int __wrap_pthread_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void))
 {
     return refuse_registration ? ENOMEM : __real_pthread_atfork(prepare, parent, child);
 }

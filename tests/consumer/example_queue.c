@@ -28,7 +28,9 @@ static void readable(weft_queue *queue)
 {
     weft_future *future;
     void *tag;
+    {
 #include "example.h"
+    }
     wrong += errno != (finished == JOBS ? ENODATA : ETIMEDOUT);
 }
 
