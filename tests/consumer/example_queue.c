@@ -28,10 +28,7 @@ static void readable(weft_queue *queue)
 {
     weft_future *future;
     void *tag;
-    {
 #include "example.h"
-    }
-    wrong += errno != (finished == JOBS ? ENODATA : ETIMEDOUT);
 }
 
 int main(void)
@@ -44,8 +41,10 @@ int main(void)
         weft_future_release(future);
     }
     while (finished < JOBS && !wrong)
-        if (poll(&loop, 1, -1) == 1)
+        if (poll(&loop, 1, -1) == 1) {
             readable(queue);
+            wrong += errno != (finished == JOBS ? ENODATA : ETIMEDOUT);
+        }
     weft_queue_destroy(queue);
     for (int i = 0; i < JOBS; i++)
         wrong += times[i] != 1;
