@@ -22,10 +22,8 @@ struct weft_clock {
 weft_clock *weft_manual_clock_create(void)
 {
     weft_clock *clock = weft__fork_watch() ? NULL : weft__memory_alloc(sizeof *clock);
-    if (!clock) {
-        errno = ENOMEM;
-        return NULL;
-    }
+    if (!clock)
+        return weft__refuse(-ENOMEM);
     atomic_init(&clock->now, 0);
     clock->first = NULL;
     clock->generation = weft__generation;

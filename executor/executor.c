@@ -228,23 +228,18 @@ weft_executor *weft_executor_create(const weft_executor_options *options)
 {
     static const weft_executor_options defaults;
     options = options ? options : &defaults;
-    if (!options_valid(options)) {
-        errno = EINVAL;
-        return NULL;
-    }
+    if (!options_valid(options))
+        return weft__refuse(-EINVAL);
     if (weft__clock_stale(options->clock))
-        return weft__refuse_stale();
+        return weft__refuse(-ESTALE);
     weft_executor *e = weft__fork_watch() ? NULL : executor_new(options);
-    if (!e) {
-        errno = ENOMEM;
-        return NULL;
-    }
+    if (!e)
+        return weft__refuse(-ENOMEM);
     int result = weft__coordinator_start(e);
     if (result) {
         weft__slab_unpin(&e->slab);
         weft__executor_unpin(e);
-        errno = -result;
-        return NULL;
+        return weft__refuse(result);
     }
     list_add(e); /* only now: who finds it there may send its coordinator a message */
     pthread_mutex_lock(&e->roster);
@@ -255,8 +250,7 @@ weft_executor *weft_executor_create(const weft_executor_options *options)
         weft__shutdown_begin(e, WEFT_CANCEL_ALL);
         weft__shutdown_wait(e, WEFT_FOREVER);
         executor_end(e);
-        errno = -result;
-        return NULL;
+        return weft__refuse(result);
     }
     return e;
 }
@@ -307,11 +301,17 @@ weft_executor *weft_executor_default(void)
     return e;
 }
 
+void *weft__refuse(int code)
+{
+    errno = -code;
+    return NULL;
+}
+
 weft_executor *weft__executor_or_default(weft_executor *e)
 {
     if (!e)
         return weft_executor_default();
-    return weft__stale(e) ? weft__refuse_stale() : e;
+    return weft__stale(e) ? weft__refuse(-ESTALE) : e;
 }
 
 weft_executor *weft_executor_current(void)

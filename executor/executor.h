@@ -154,6 +154,9 @@ void weft__executor_pin(weft_executor *e);
 void weft__executor_unpin(weft_executor *e);
 bool weft__executor_try_pin(weft_executor *e); /* false: it is being freed; under a lock that executor_free takes */
 
+/* The answer of a call that makes something: sets errno to -code, returns NULL. */
+void *weft__refuse(int code);
+
 /* The default executor as weft_executor_default returns it, or `e`; NULL with errno set, ESTALE if e was inherited. */
 weft_executor *weft__executor_or_default(weft_executor *e);
 

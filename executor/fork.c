@@ -60,9 +60,3 @@ void weft__fork_leave(void)
 {
     pthread_exit(NULL);
 }
-
-void *weft__refuse_stale(void)
-{
-    errno = ESTALE;
-    return NULL;
-}

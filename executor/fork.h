@@ -32,7 +32,4 @@ int weft__fork_watch(void);
 /* Ends a thread that was weft's own in the parent and whose function of the program's has returned in the child. */
 _Noreturn void weft__fork_leave(void);
 
-/* For calls that make something: sets errno to ESTALE and returns NULL. */
-void *weft__refuse_stale(void);
-
 #endif

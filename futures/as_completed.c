@@ -141,10 +141,8 @@ static size_t block_size(size_t n)
 static weft_queue *queue_of(weft_future *const futures[], size_t n, int64_t deadline)
 {
     seen_set seen;
-    if (n > SIZE_MAX / 4 / sizeof(weft__completion) || !seen_make(&seen, n)) {
-        errno = ENOMEM;
-        return NULL;
-    }
+    if (n > SIZE_MAX / 4 / sizeof(weft__completion) || !seen_make(&seen, n))
+        return weft__refuse(-ENOMEM);
     weft_queue *q = weft__queue_new(block_size(n));
     if (q) {
         q->fixed = true;
@@ -162,11 +160,9 @@ weft_queue *weft_as_completed(weft_future *const futures[], size_t n, int64_t ti
     bool valid = !n || futures;
     for (size_t i = 0; valid && i < n; i++)
         valid = futures[i] != NULL;
-    if (!valid) {
-        errno = EINVAL;
-        return NULL;
-    }
+    if (!valid)
+        return weft__refuse(-EINVAL);
     if (weft__any_stale(futures, n))
-        return weft__refuse_stale();
+        return weft__refuse(-ESTALE);
     return queue_of(futures, n, timeout == WEFT_FOREVER ? INT64_MAX : weft__deadline(weft__now(), timeout));
 }

@@ -17,11 +17,6 @@
 
 enum { STATE_MASK = 7, ONE_REFERENCE = 8 };
 
-static weft_callback *of_link(weft__link *link)
-{
-    return (weft_callback *)(void *)((char *)link - offsetof(struct weft_callback, link));
-}
-
 static const weft__callback_ops *ops_of(const weft_callback *cb)
 {
     return (const weft__callback_ops *)(const void *)weft__link_ops(&cb->link);
@@ -68,7 +63,7 @@ bool weft__callback_change(weft_callback *cb, unsigned from, unsigned to)
 void weft__callback_run(weft__link *link, weft__thread *none)
 {
     (void)none;
-    weft_callback *cb = of_link(link);
+    weft_callback *cb = weft__link_callback(link);
     if (weft__callback_change(cb, WEFT__DUE, WEFT__RUNS)) {
         ops_of(cb)->call(cb);
         weft__count_for(cb->executor, offsetof(weft__counts, callbacks), 1);
@@ -134,7 +129,7 @@ static bool post(weft_callback *cb)
 
 static void callback_arrived(weft__link *link, weft__coordinator *c)
 {
-    weft__settle_verdict(of_link(link)->future); /* its settler may have been held up after posting */
+    weft__settle_verdict(weft__link_callback(link)->future); /* its settler may have been held up after posting */
     weft__coordinator_defer(c, link);
 }
 

@@ -39,6 +39,11 @@ static inline weft_callback *weft__node_callback(weft__waiter *node)
     return (weft_callback *)(void *)((char *)node - offsetof(struct weft_callback, node));
 }
 
+static inline weft_callback *weft__link_callback(weft__link *link)
+{
+    return (weft_callback *)(void *)((char *)link - offsetof(struct weft_callback, link));
+}
+
 /* NULL: no memory. With a reference for the registration and one for the handle. */
 weft_callback *weft__callback_new(weft_executor *e, const weft__callback_ops *ops, bool handle);
 bool weft__callback_change(weft_callback *cb, unsigned from, unsigned to);

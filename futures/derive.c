@@ -57,6 +57,30 @@ uint32_t weft__poked(weft_future *f)
     return atomic_exchange_explicit(weft__todo(f), 0, memory_order_acq_rel);
 }
 
+/* ---- making one ---- */
+
+int weft__derivable(const weft_future *input)
+{
+    if (weft__stale(input->executor))
+        return -ESTALE;
+    return weft__refused_phase(input->executor) ? -ESHUTDOWN : 0;
+}
+
+weft_future *weft__derived_new(weft_future *input, const weft__future_ops *ops, bool duty)
+{
+    int code = weft__derivable(input);
+    if (code)
+        return weft__refuse(code);
+    weft_future *f = weft__future_new(input->executor, ops);
+    if (!f)
+        return NULL;
+    code = weft__lend(input, duty);
+    if (!code)
+        return f;
+    weft__slab_free(&weft__port_find(input->executor)->heap, f); /* where it was just taken from */
+    return weft__refuse(code);
+}
+
 /* ---- timers ---- */
 
 void weft__timed_handle(weft__link *link, weft__coordinator *c)

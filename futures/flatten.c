@@ -305,16 +305,9 @@ static const weft__future_ops flatten_ops = {
 /* A flatten that nobody sees yet, with a loan of the outer future. NULL: errno. */
 static flatten *flatten_new(weft_future *outer)
 {
-    flatten *x = (flatten *)(void *)weft__future_new(outer->executor, &flatten_ops);
+    flatten *x = (flatten *)(void *)weft__derived_new(outer, &flatten_ops, true);
     if (!x)
         return NULL;
-    int code = weft__lend(outer, true);
-    if (code) {
-        weft__port *port = weft__port_find(outer->executor);
-        weft__slab_free(port ? &port->heap : NULL, x);
-        errno = -code;
-        return NULL;
-    }
     x->node.notify = outer_done;
     x->outer = outer;
     x->inner = NULL;
@@ -328,12 +321,6 @@ weft_future *weft_flatten(weft_future *outer)
 {
     if (!outer)
         return NULL;
-    if (weft__stale(outer->executor))
-        return weft__refuse_stale();
-    if (weft__refused_phase(outer->executor)) {
-        errno = ESHUTDOWN;
-        return NULL;
-    }
     flatten *x = flatten_new(outer);
     if (!x)
         return NULL;

@@ -38,10 +38,8 @@ weft_future *weft__future_new(weft_executor *e, const weft__future_ops *ops)
 {
     weft__port *port = weft__port_get(e);
     weft_future *f = port ? weft__slab_alloc(&port->heap, ops->memory) : NULL;
-    if (!f) {
-        errno = ENOMEM;
-        return NULL;
-    }
+    if (!f)
+        return weft__refuse(-ENOMEM);
     weft__future_init(f, e, ops);
     return f;
 }

@@ -400,6 +400,10 @@ bool weft__timed_arm(weft_future *f, int64_t delay);
 bool weft__timed_post(weft_future *f, int64_t deadline);
 bool weft__timed_fired(weft_future *f, weft__coordinator *c);
 void weft__timed_drop(weft_future *f);
+/* May something be derived from the input? 0, -ESTALE or -ESHUTDOWN. */
+int weft__derivable(const weft_future *input);
+/* A future with one input, of whose executor it is, and with a loan of it; nobody sees it yet. NULL: errno. */
+weft_future *weft__derived_new(weft_future *input, const weft__future_ops *ops, bool duty);
 bool weft__settle_cancelled(weft_future *f, weft_cancel_reason reason);
 /* Asks a derived future to stop that stays open until its inputs are done. */
 weft_cancel_effect weft__request(weft_future *f, weft_cancel_reason reason);

@@ -503,7 +503,7 @@ static weft_outcome *collect(const weft_group *g, size_t n)
 const weft_outcome *weft_group_errors(weft_group *g, size_t *n)
 {
     if (g && weft__stale(g->executor))
-        return weft__refuse_stale();
+        return weft__refuse(-ESTALE);
     if (!g || !atomic_load_explicit(&g->joined, memory_order_acquire)) {
         errno = g ? EINPROGRESS : EINVAL;
         return NULL;
@@ -513,10 +513,8 @@ const weft_outcome *weft_group_errors(weft_group *g, size_t *n)
     if (!errors) {
         /* Not under the lock, which is for a few instructions. acq_rel: what is in it; partner of the load above. */
         weft_outcome *made = collect(g, failures);
-        if (!made) {
-            errno = ENOMEM;
-            return NULL;
-        }
+        if (!made)
+            return weft__refuse(-ENOMEM);
         if (atomic_compare_exchange_strong_explicit(&g->errors, &errors, made, memory_order_acq_rel,
                                                     memory_order_acquire))
             errors = made;
@@ -537,12 +535,10 @@ weft_group *weft_group_create(weft_executor *e, const weft_group_options *option
     if (!(e = weft__executor_or_default(e)))
         return NULL;
     if (o->parent && weft__stale(o->parent->executor))
-        return weft__refuse_stale();
+        return weft__refuse(-ESTALE);
     weft_group *g = weft__memory_alloc(sizeof *g);
-    if (!g) {
-        errno = ENOMEM;
-        return NULL;
-    }
+    if (!g)
+        return weft__refuse(-ENOMEM);
     *g = (weft_group){.executor = e, .limit = o->limit};
     g->token = weft_token_create(e, o->parent, o->timeout ? o->timeout : WEFT_FOREVER, 0);
     if (!g->token) {

@@ -69,7 +69,7 @@ static void dispose(weft_callback *cb)
 
 static void arrived(weft__link *link, weft__coordinator *c)
 {
-    weft_token *t = ((weft_callback *)(void *)((char *)link - offsetof(struct weft_callback, link)))->token;
+    weft_token *t = weft__link_callback(link)->token;
     weft__tiny_lock_take(&t->lock);
     weft__hooks_due(t, c); /* registered before it */
     weft__tiny_unlock(&t->lock);

@@ -330,12 +330,6 @@ void *weft__many_next(void *g)
 
 /* ---- making one ---- */
 
-weft_future *weft__refuse(int code)
-{
-    errno = -code;
-    return NULL;
-}
-
 weft__many *weft__many_new(weft_executor *e, const weft__many_ops *ops, size_t n, weft_gather_mode mode, size_t tail)
 {
     size_t bitmaps = 2 * map_words(n) * sizeof(uint64_t);
@@ -479,7 +473,7 @@ weft_future *weft__many_make(weft_executor *e, const weft__many_ops *ops, weft_f
     if (!entries_valid(futures, n))
         return weft__refuse(-EINVAL);
     if (weft__any_stale(futures, n))
-        return weft__refuse_stale();
+        return weft__refuse(-ESTALE);
     if (!(e = weft__executor_or_default(e)))
         return NULL;
     if (weft__refused_phase(e))
@@ -537,11 +531,9 @@ const weft_outcome *weft_gather_outcomes(weft_future *f, size_t *n)
     if (!f)
         return NULL;
     if (weft__stale(f->executor))
-        return weft__refuse_stale();
-    if (weft__ops_of(f)->kind != WEFT__MANY) {
-        errno = EINVAL;
-        return NULL;
-    }
+        return weft__refuse(-ESTALE);
+    if (weft__ops_of(f)->kind != WEFT__MANY)
+        return weft__refuse(-EINVAL);
     if (!weft__done(weft__word(f))) {
         errno = EINPROGRESS;
         return NULL;
@@ -558,10 +550,8 @@ const weft_outcome *weft_gather_outcomes(weft_future *f, size_t *n)
     if (outcomes)
         return outcomes;
     weft_outcome *made = weft__memory_alloc(slots * sizeof *made);
-    if (!made) {
-        errno = ENOMEM;
-        return NULL;
-    }
+    if (!made)
+        return weft__refuse(-ENOMEM);
     for (size_t i = 0; i < slots; i++)
         ops->slot(g, i, &made[i]);
     /* Two readers may have made one each: the first stays. */

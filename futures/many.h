@@ -104,6 +104,4 @@ size_t weft__many_inputs(const weft__many *g);
 weft_future *weft__many_input(const weft__many *g, size_t i);
 void weft__many_input_slot(weft__many *g, size_t i, weft_outcome *outcome);
 
-weft_future *weft__refuse(int code); /* sets errno to -code and returns NULL */
-
 #endif

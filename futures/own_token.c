@@ -84,18 +84,14 @@ static weft_cancel_reason reason_of(const weft_future *job)
 weft_token *weft_current_token(void)
 {
     weft_future *job = weft__self.job;
-    if (!job) {
-        errno = EINVAL;
-        return NULL;
-    }
+    if (!job)
+        return weft__refuse(-EINVAL);
     if (weft__stale(job->executor))
-        return weft__refuse_stale();
+        return weft__refuse(-ESTALE);
     bool known = is_placed(job);
     weft_token *t = known ? token_of(job) : make_up_to_known(job);
-    if (!t) {
-        errno = ENOMEM;
-        return NULL;
-    }
+    if (!t)
+        return weft__refuse(-ENOMEM);
     /* Those outside of it are seen to by weft__job_cancelled: it looks outwards, and what it finds reaches this token.
      * One that is known may have been made by a job that this one awaited, behind the back of a shutdown. */
     if (known ? weft_cancelled() : weft__job_cancelled(job))

@@ -208,10 +208,8 @@ void weft__completion_done(weft__waiter *node)
 weft_queue *weft__queue_new(size_t size)
 {
     weft_queue *q = weft__fork_watch() ? NULL : weft__zeroed_alloc(size);
-    if (!q) {
-        errno = ENOMEM;
-        return NULL;
-    }
+    if (!q)
+        return weft__refuse(-ENOMEM);
     pthread_mutex_init(&q->lock, NULL);
     q->size = size;
     q->generation = weft__generation;
@@ -223,7 +221,7 @@ weft_queue *weft__queue_new(size_t size)
 weft_queue *weft_queue_create(weft_executor *executor)
 {
     if (executor && weft__stale(executor))
-        return weft__refuse_stale();
+        return weft__refuse(-ESTALE);
     /* No more of it: see Memory, above. */
     return weft__queue_new(sizeof(weft_queue));
 }
@@ -429,12 +427,10 @@ static int refusal(int64_t timeout)
 
 weft_future *weft_queue_next(weft_queue *q, int64_t timeout, void **tag)
 {
-    if (!q) {
-        errno = EINVAL;
-        return NULL;
-    }
+    if (!q)
+        return weft__refuse(-EINVAL);
     if (weft__inherited(q->generation))
-        return weft__refuse_stale();
+        return weft__refuse(-ESTALE);
     int64_t deadline = timeout <= 0 || timeout == WEFT_FOREVER ? INT64_MAX : weft__deadline(weft__now(), timeout);
     if (deadline > q->deadline)
         deadline = q->deadline;

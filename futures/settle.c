@@ -24,8 +24,6 @@
  * Model: tests/model/future.pml. */
 #include "future.h"
 
-#include <errno.h>
-
 enum { LOCK_SPINS = 64 };
 
 /* ---- notifying ---- */

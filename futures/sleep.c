@@ -41,10 +41,8 @@ weft_future *weft_sleep(weft_executor *e, int64_t delay, void *value)
 {
     if (!(e = weft__executor_or_default(e)))
         return NULL;
-    if (weft__refused_phase(e)) {
-        errno = ESHUTDOWN;
-        return NULL;
-    }
+    if (weft__refused_phase(e))
+        return weft__refuse(-ESHUTDOWN);
     weft_future *f = weft__future_new(e, &sleep_ops);
     if (!f)
         return NULL;

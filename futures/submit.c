@@ -227,21 +227,15 @@ no_memory:
     return -ENOMEM;
 }
 
-static weft_future *refuse(int code)
-{
-    errno = -code;
-    return NULL;
-}
-
 weft_future *weft_submit(weft_executor *e, weft_fn *fn, void *arg)
 {
     weft_future *f = NULL;
     if (!fn)
-        return refuse(-EINVAL);
+        return weft__refuse(-EINVAL);
     if (!(e = weft__executor_or_default(e)))
         return NULL;
     int code = submit(e, fn, arg, NULL, NULL, 0, 2, &f);
-    return code ? refuse(code) : f;
+    return code ? weft__refuse(code) : f;
 }
 
 bool weft__options_valid(const weft_submit_options *o)
@@ -253,22 +247,22 @@ weft_future *weft_submit_with(weft_executor *e, weft_fn *fn, void *arg, const we
 {
     weft_future *f = NULL;
     if (!fn || !weft__options_valid(options))
-        return refuse(-EINVAL);
+        return weft__refuse(-EINVAL);
     if (!(e = weft__executor_or_default(e)))
         return NULL;
     int code = submit(e, fn, arg, options, NULL, 0, 2, &f);
-    return code ? refuse(code) : f;
+    return code ? weft__refuse(code) : f;
 }
 
 weft_future *weft_submit_copy(weft_executor *e, weft_fn *fn, const void *arg, size_t size)
 {
     weft_future *f = NULL;
     if (!fn || (!arg && size))
-        return refuse(-EINVAL);
+        return weft__refuse(-EINVAL);
     if (!(e = weft__executor_or_default(e)))
         return NULL;
     int code = submit(e, fn, NULL, NULL, arg ? arg : "", size, 2, &f);
-    return code ? refuse(code) : f;
+    return code ? weft__refuse(code) : f;
 }
 
 int weft_execute(weft_executor *e, weft_fn *fn, void *arg)

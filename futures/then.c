@@ -248,26 +248,12 @@ static const weft__future_ops then_ops = {
 
 /* ---- making one ---- */
 
-static weft_future *refuse(int code)
-{
-    errno = -code;
-    return NULL;
-}
-
 /* A then that nobody sees yet, with a loan of the input. NULL: errno. */
 static then *then_new(weft_future *input, weft_fn *fn, void *data, weft__options *options, unsigned flags)
 {
-    weft_executor *e = input->executor;
-    then *t = (then *)(void *)weft__future_new(e, &then_ops);
+    then *t = (then *)(void *)weft__derived_new(input, &then_ops, true);
     if (!t)
         return NULL;
-    int code = weft__lend(input, true);
-    if (code) {
-        weft__port *port = weft__port_find(e);
-        weft__slab_free(port ? &port->heap : NULL, t);
-        errno = -code;
-        return NULL;
-    }
     weft_future *f = &t->timed.base;
     f->fn = fn;
     f->value = data;
@@ -279,7 +265,6 @@ static then *then_new(weft_future *input, weft_fn *fn, void *data, weft__options
     atomic_init(&t->timed.made, false);
     t->timed.flags = (uint8_t)flags;
     t->node.notify = input_done;
-    t->node.previous = NULL;
     t->node.previous = NULL;
     t->input = input;
     return t;
@@ -315,16 +300,15 @@ static weft_future *follow(weft_future *input, weft_fn *fn, void *data, const we
     if (!input)
         return NULL;
     if (!fn || !weft__options_valid(given))
-        return refuse(-EINVAL);
+        return weft__refuse(-EINVAL);
     weft_executor *e = input->executor;
     weft_token *token = given ? given->token : NULL;
-    if (weft__stale(e) || (token && weft__stale(token->executor)))
-        return weft__refuse_stale();
-    if (weft__refused_phase(e))
-        return refuse(-ESHUTDOWN);
+    int code = token && weft__stale(token->executor) ? -ESTALE : weft__derivable(input);
+    if (code)
+        return weft__refuse(code);
     weft__options *options = given ? weft__options_new(e, given, NULL, 0) : NULL;
     if (given && !options)
-        return refuse(-ENOMEM);
+        return weft__refuse(-ENOMEM);
     then *t = then_new(input, fn, data, options, flags);
     if (!t) {
         weft__options_free(e, options);

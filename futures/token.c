@@ -357,10 +357,8 @@ weft_token *weft__token_new(weft_executor *e, uint64_t bits)
 {
     weft__port *port = weft__port_get(e);
     weft_token *t = port ? weft__slab_alloc(&port->heap, WEFT__TOKEN) : NULL;
-    if (!t) {
-        errno = ENOMEM;
-        return NULL;
-    }
+    if (!t)
+        return weft__refuse(-ENOMEM);
     atomic_store_explicit(&t->link.ops, &token_ops, memory_order_relaxed);
     t->executor = e;
     t->parent = NULL;
@@ -443,20 +441,16 @@ void weft_token_release(weft_token *t)
 
 weft_token *weft_token_create(weft_executor *e, weft_token *parent, int64_t timeout, unsigned flags)
 {
-    if (flags & ~(unsigned)WEFT_SHIELDED) {
-        errno = EINVAL;
-        return NULL;
-    }
+    if (flags & ~(unsigned)WEFT_SHIELDED)
+        return weft__refuse(-EINVAL);
     if (!e && parent)
         e = parent->executor;
     if (parent && weft__stale(parent->executor))
-        return weft__refuse_stale();
+        return weft__refuse(-ESTALE);
     if (!(e = weft__executor_or_default(e)))
         return NULL;
-    if (weft__refused_phase(e)) {
-        errno = ESHUTDOWN;
-        return NULL;
-    }
+    if (weft__refused_phase(e))
+        return weft__refuse(-ESHUTDOWN);
     weft_token *t = weft__token_new(e, flags & WEFT_SHIELDED ? WEFT__TOKEN_SHIELDED : 0);
     if (!t)
         return NULL;

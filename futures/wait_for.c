@@ -177,20 +177,9 @@ static const weft__future_ops shield_ops = {
 /* A wrapper that nobody sees yet, with a loan of the input. NULL: errno. */
 static wrapper *wrapper_new(weft_future *input, const weft__future_ops *ops, unsigned flags)
 {
-    if (weft__refused_phase(input->executor)) {
-        errno = ESHUTDOWN;
-        return NULL;
-    }
-    wrapper *w = (wrapper *)(void *)weft__future_new(input->executor, ops);
+    wrapper *w = (wrapper *)(void *)weft__derived_new(input, ops, ops->kind != WEFT__SHIELD);
     if (!w)
         return NULL;
-    int code = weft__lend(input, ops->kind != WEFT__SHIELD);
-    if (code) {
-        weft__port *port = weft__port_find(input->executor);
-        weft__slab_free(&port->heap, w);
-        errno = -code;
-        return NULL;
-    }
     weft__timer_init(&w->timed.timer);
     w->timed.timer.deadline = WEFT_FOREVER;
     w->node.notify = input_done;
@@ -225,12 +214,8 @@ weft_future *weft_wait_for(weft_future *input, int64_t timeout, unsigned flags)
 {
     if (!input)
         return NULL;
-    if (flags & ~(unsigned)(WEFT_JOIN | WEFT_NO_CANCEL)) {
-        errno = EINVAL;
-        return NULL;
-    }
-    if (weft__stale(input->executor))
-        return weft__refuse_stale();
+    if (flags & ~(unsigned)(WEFT_JOIN | WEFT_NO_CANCEL))
+        return weft__refuse(-EINVAL);
     wrapper *w = wrapper_new(input, &wait_for_ops, flags);
     if (!w)
         return NULL;
@@ -249,8 +234,6 @@ weft_future *weft_shield(weft_future *input)
 {
     if (!input)
         return NULL;
-    if (weft__stale(input->executor))
-        return weft__refuse_stale();
     wrapper *w = wrapper_new(input, &shield_ops, WEFT_NO_CANCEL);
     return w ? wrap(w) : NULL;
 }
