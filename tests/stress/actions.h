@@ -142,6 +142,27 @@ static inline void see(unsigned *seen, unsigned state, const char *what)
     *seen = state;
 }
 
+/* What a racer has seen that attached no future of its own; how often his callback is to have run. */
+static inline unsigned see_registered(const seat *mine, action did, unsigned *seen)
+{
+    switch (did) {
+    case REMOVE:
+        race_check(mine->code == 0 || mine->code == -EALREADY, "the callback is taken back, or has run");
+        return mine->code == -EALREADY;
+    case QUEUE:
+        race_check(mine->code == 0, "adding succeeds");
+        race_check(counted(&mine->delivered) == 1, "the queue gives it out once");
+        return 0;
+    case WAIT:
+        if (mine->code != -EINPROGRESS) {
+            see(seen, state_of_code(mine->code), "the wait agrees");
+        }
+        return 0;
+    default:
+        return 0;
+    }
+}
+
 /* The answer of the one cancel, or of the one of two that was first; NONE if nobody cancelled. */
 static inline unsigned effect_of(const item *self)
 {

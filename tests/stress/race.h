@@ -102,6 +102,25 @@ static inline void race_require(bool made)
     }
 }
 
+/* How often something happened. Release and acquire: who counts sees what was done before. */
+static inline void count(_Atomic(unsigned) *counter)
+{
+    atomic_fetch_add_explicit(counter, 1, memory_order_release);
+}
+
+static inline unsigned counted(const _Atomic(unsigned) *counter)
+{
+    return atomic_load_explicit(counter, memory_order_acquire);
+}
+
+static inline weft_executor *race_executor(unsigned workers, weft_clock *clock)
+{
+    const weft_executor_options options = {.workers = workers, .clock = clock};
+    weft_executor *executor = weft_executor_create(&options);
+    race_require(executor != NULL);
+    return executor;
+}
+
 static inline void race_name(const char *object, const char *left, const char *right)
 {
     snprintf(race.name, sizeof race.name, "%s: %s, %s", object, left, right);

@@ -141,16 +141,6 @@ static bool is_stopped(void)
     return has(FAIL) || has(CANCEL) || has(CANCEL_ABOVE) || has(TIME_OUT);
 }
 
-static unsigned counted(const _Atomic(unsigned) *counter)
-{
-    return atomic_load_explicit(counter, memory_order_acquire);
-}
-
-static void count(_Atomic(unsigned) *counter)
-{
-    atomic_fetch_add_explicit(counter, 1, memory_order_release);
-}
-
 static void choose(unsigned number)
 {
     unsigned left = number;
@@ -165,19 +155,12 @@ static void choose(unsigned number)
     }
 }
 
-static void open_executor(void)
-{
-    weft_executor_options options = {.workers = scene.workers, .clock = scene.clock};
-    scene.executor = weft_executor_create(&options);
-    race_require(scene.executor != NULL);
-}
-
 static void open_turn(unsigned workers)
 {
     scene.clock = weft_manual_clock_create();
     scene.workers = workers;
     if (!has(SHUT_DOWN)) {
-        open_executor();
+        scene.executor = race_executor(scene.workers, scene.clock);
     }
 }
 
@@ -251,7 +234,7 @@ static void set_up(unsigned i)
 static void set_up_batch(void)
 {
     if (has(SHUT_DOWN)) {
-        open_executor();
+        scene.executor = race_executor(scene.workers, scene.clock);
         scene.at = race_random(0, RACE_ROOM / 2);
         scene.mode = (weft_shutdown_mode)race_random(0, 3);
     }

@@ -34,9 +34,7 @@ static void open_turn(unsigned workers)
 {
     scene.workers = workers;
     scene.clock = weft_manual_clock_create();
-    weft_executor_options options = {.workers = workers, .clock = scene.clock};
-    scene.executor = weft_executor_create(&options);
-    race_require(scene.executor != NULL);
+    scene.executor = race_executor(workers, scene.clock);
     open_queues();
 }
 
@@ -151,20 +149,8 @@ static void see_seat(item *self, unsigned who, unsigned *seen)
         race_check(mine->code == 0, "registering succeeds");
         RACE_UNTIL(counted(&mine->called) > 0);
         break;
-    case REMOVE:
-        race_check(mine->code == 0 || mine->code == -EALREADY, "the callback is taken back, or has run");
-        calls = mine->code == -EALREADY;
-        break;
-    case QUEUE:
-        race_check(mine->code == 0, "adding succeeds");
-        race_check(counted(&mine->delivered) == 1, "the queue gives it out once");
-        break;
-    case WAIT:
-        if (mine->code != -EINPROGRESS) {
-            see(seen, state_of_code(mine->code), "the wait agrees");
-        }
-        break;
     default:
+        calls = see_registered(mine, scene.actions[who], seen);
         break;
     }
     race_check(counted(&mine->called) == calls, "the callback runs exactly once");

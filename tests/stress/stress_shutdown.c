@@ -87,9 +87,7 @@ static void close_turn(void)
 
 static void set_up_batch(void)
 {
-    weft_executor_options options = {.workers = scene.workers, .clock = scene.clock};
-    scene.executor = weft_executor_create(&options);
-    race_require(scene.executor != NULL);
+    scene.executor = race_executor(scene.workers, scene.clock);
     batch.number++;
     batch.modes[0] = (weft_shutdown_mode)race_random(0, 3);
     batch.modes[1] = (weft_shutdown_mode)race_random(0, 3);
@@ -226,20 +224,8 @@ static void see_seat(const item *self, unsigned who, unsigned *seen)
         race_check(mine->code == 0 || mine->code == -ESHUTDOWN, "registering succeeds, or is refused");
         calls = mine->code == 0;
         break;
-    case REMOVE:
-        race_check(mine->code == 0 || mine->code == -EALREADY, "the callback is taken back, or has run");
-        calls = mine->code == -EALREADY;
-        break;
-    case QUEUE:
-        race_check(mine->code == 0, "adding succeeds");
-        race_check(counted(&mine->delivered) == 1, "the queue gives it out once");
-        break;
-    case WAIT:
-        if (mine->code != -EINPROGRESS) {
-            see(seen, state_of_code(mine->code), "the wait agrees");
-        }
-        break;
     default:
+        calls = see_registered(mine, scene.actions[who], seen);
         break;
     }
     race_check(counted(&mine->called) == calls, "the callback runs exactly once");

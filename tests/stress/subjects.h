@@ -72,16 +72,6 @@ static inline const subject *about(void)
 
 /* The functions that weft is given. */
 
-static inline void count(_Atomic(unsigned) *counter)
-{
-    atomic_fetch_add_explicit(counter, 1, memory_order_release);
-}
-
-static inline unsigned counted(const _Atomic(unsigned) *counter)
-{
-    return atomic_load_explicit(counter, memory_order_acquire);
-}
-
 static inline void free_arg(void *argument)
 {
     count(&((work *)argument)->arg_freed);
