@@ -64,6 +64,7 @@ void weft__coordinator_defer(weft__coordinator *c, weft__link *link)
 
 void weft__coordinator_news(weft__coordinator *c)
 {
+    /* acq_rel, partner of handle_news. */
     if (atomic_exchange_explicit(&c->news_posted, 1, memory_order_acq_rel) == 0)
         weft__coordinator_post(c, &c->news, 0);
 }
@@ -107,6 +108,7 @@ static bool run_callback(weft__coordinator *c)
     c->callbacks_first = atomic_load_explicit(&link->next, memory_order_relaxed);
     if (!c->callbacks_first)
         c->callbacks_last = NULL;
+    /* Release, both, partners of the look in weft_counters_read: what was done before the callback, and in it. */
     atomic_store_explicit(&c->in_callback, 1, memory_order_release);
     weft__link_ops(link)->run(link, NULL);
     weft__fork_check(c->executor);

@@ -279,6 +279,7 @@ int weft_executor_destroy(weft_executor *e)
     if (weft__own_thread(e))
         return -EDEADLK;
     weft_executor *own = e;
+    /* acq_rel, with the store in weft_executor_default: the next use makes another one, after this. */
     atomic_compare_exchange_strong_explicit(&default_executor, &own, NULL, memory_order_acq_rel, memory_order_relaxed);
     weft__shutdown_begin(e, WEFT_DRAIN);
     weft__shutdown_wait(e, WEFT_FOREVER);
@@ -288,6 +289,7 @@ int weft_executor_destroy(weft_executor *e)
 
 weft_executor *weft_executor_default(void)
 {
+    /* Acquire, partner of the release below: all of the executor. */
     weft_executor *e = atomic_load_explicit(&default_executor, memory_order_acquire);
     if (e)
         return e;

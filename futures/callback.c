@@ -40,6 +40,7 @@ weft_callback *weft__callback_new(weft_executor *e, const weft__callback_ops *op
 
 void weft__callback_unref(weft_callback *cb)
 {
+    /* acq_rel, with all other drops: who frees comes after everybody's last use. */
     if (atomic_fetch_sub_explicit(&cb->word, ONE_REFERENCE, memory_order_acq_rel) >> 3 != 1)
         return;
     const weft__callback_ops *ops = ops_of(cb);
@@ -49,6 +50,8 @@ void weft__callback_unref(weft_callback *cb)
     ops->dispose(&copy);
 }
 
+/* acq_rel, each with the next and with the look in wait_until_ran: what was done in one state is seen in the next; who
+ * sees RAN sees all that the program's function did. */
 bool weft__callback_change(weft_callback *cb, unsigned from, unsigned to)
 {
     uint64_t word = atomic_load_explicit(&cb->word, memory_order_acquire);
@@ -76,6 +79,7 @@ void weft__callback_run(weft__link *link, weft__thread *none)
 static int wait_until_ran(weft_callback *cb)
 {
     for (;;) {
+        /* Acquire, partner of the change to RAN. */
         uint64_t word = atomic_load_explicit(&cb->word, memory_order_acquire);
         if ((word & STATE_MASK) != WEFT__RUNS)
             break;

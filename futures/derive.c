@@ -54,6 +54,7 @@ bool weft__poke(weft_future *f, uint32_t what, int64_t deadline)
 
 uint32_t weft__poked(weft_future *f)
 {
+    /* acq_rel, partner of weft__poke. */
     return atomic_exchange_explicit(weft__todo(f), 0, memory_order_acq_rel);
 }
 
@@ -128,6 +129,8 @@ bool weft__timed_post(weft_future *f, int64_t deadline)
 
 bool weft__timed_fired(weft_future *f, weft__coordinator *c)
 {
+    /* acq_rel, with the exchange in weft__timed_drop: one of the two counts the timer. Acquire also of
+     * weft__timed_arm. */
     if (!atomic_exchange_explicit(weft__timer_flag(f), false, memory_order_acq_rel))
         return false;
     weft__count(&c->port.counts.timers_fired, 1);
@@ -137,6 +140,7 @@ bool weft__timed_fired(weft_future *f, weft__coordinator *c)
 void weft__timed_drop(weft_future *f)
 {
     _Atomic(bool) *flag = weft__timer_flag(f);
+    /* Relaxed: a look, which spares most the exchange. acq_rel: see weft__timed_fired. */
     if (!atomic_load_explicit(flag, memory_order_relaxed) ||
         !atomic_exchange_explicit(flag, false, memory_order_acq_rel))
         return;
@@ -167,6 +171,7 @@ weft_cancel_effect weft__request(weft_future *f, weft_cancel_reason reason)
         }
         if (word & WEFT__CANCEL)
             return WEFT_CANCEL_ALREADY;
+        /* acq_rel, partner of the claim by who decides the future: it sees the request, or this sees the claim. */
     } while (!atomic_compare_exchange_weak_explicit(&f->word, &word, word | weft__reason_bits(reason),
                                                     memory_order_acq_rel, memory_order_acquire));
     return WEFT_CANCEL_REQUESTED;
@@ -199,6 +204,7 @@ void weft__mirror(weft_future *f, weft_future *input, bool taken)
 
 bool weft__sealed(weft_executor *e)
 {
+    /* seq_cst, after publishing a future; partner of the exchange in weft__shutdown_step, which a walk follows. */
     return atomic_load_explicit(&e->sealed, memory_order_seq_cst);
 }
 

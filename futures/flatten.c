@@ -53,6 +53,7 @@ static weft_future *flatten_input(weft_future *f)
 
 static void set_follows(flatten *x, weft_future *future)
 {
+    /* Release, partner of the acquire in flatten_input. */
     atomic_store_explicit(&x->follows, future, memory_order_release);
 }
 

@@ -115,6 +115,7 @@ static void dispose_in_turn(weft_future *f)
 
 void weft__let_go(weft_future *f)
 {
+    /* acq_rel, with all other drops: who frees comes after everybody's last use. */
     if (atomic_fetch_sub_explicit(&f->holds, 1, memory_order_acq_rel) == 1)
         dispose_in_turn(f);
 }
@@ -203,6 +204,7 @@ int weft__lend(weft_future *f, bool duty)
 
 void weft__unlend(weft_future *f)
 {
+    /* Release, partner of the acquire by who moves the value out and finds no loan (read.c). */
     atomic_fetch_sub_explicit(&f->word, WEFT__LENT, memory_order_release);
     weft__unref(f);
 }
@@ -211,6 +213,7 @@ bool weft__try_ref_undone(weft_future *f)
 {
     uint64_t word = weft__word(f);
     while (weft__refs(word) > 0 && !weft__done(word)) {
+        /* acq_rel: of who published the future, as it may come from the walk; and as any reference. */
         if (atomic_compare_exchange_weak_explicit(&f->word, &word, word + WEFT__REF, memory_order_acq_rel,
                                                   memory_order_acquire))
             return true;

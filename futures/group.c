@@ -142,6 +142,7 @@ static group_child *next_to_let(weft_group *g)
 /* Everybody who joins looks again. Under the lock, so that none of them can have returned. */
 static void wake_joiners(weft_group *g)
 {
+    /* Release, partner of the look in wait_until_over. */
     atomic_fetch_add_explicit(&g->bell, 1, memory_order_release);
     weft__futex_wake(&g->bell, INT32_MAX);
     for (joiner *j = g->joiners; j; j = j->next)
@@ -299,6 +300,7 @@ static int admit(const weft_group *g, bool *counted)
     weft_executor *e = g->executor;
     if (weft__stale(e))
         return -ESTALE;
+    /* Acquire, here and below, partner of the release in weft_group_join; the lock has the last word in count_in. */
     if (atomic_load_explicit(&g->joined, memory_order_acquire))
         return -EALREADY;
     if (weft__token_due(g->token))
@@ -437,6 +439,7 @@ static int wait_until_over(weft_group *g)
     if (weft__self.thread)
         return wait_in_worker(g);
     for (;;) {
+        /* Acquire, partner of wake_joiners: read before the look, so that a ring after it ends the sleep. */
         uint32_t bell = atomic_load_explicit(&g->bell, memory_order_acquire);
         if (all_over(g))
             return 0;
@@ -446,6 +449,7 @@ static int wait_until_over(weft_group *g)
 
 static int result_of(const weft_group *g)
 {
+    /* Acquire, partner of set_word in token.c. */
     uint64_t word = atomic_load_explicit(&g->token->word, memory_order_acquire);
     if (g->failed.first)
         return g->failed.first->timed.base.error;
@@ -558,6 +562,7 @@ int weft_group_destroy(weft_group *g)
     if (!atomic_load_explicit(&g->joined, memory_order_acquire))
         return -EBUSY;
     weft_executor *e = g->executor;
+    /* Acquire, partner of the exchange in weft_group_errors. */
     weft_outcome *errors = atomic_load_explicit(&g->errors, memory_order_acquire);
     if (errors)
         weft__memory_free(errors, (count_failed(g) + 1) * sizeof *errors);

@@ -111,6 +111,8 @@ void weft__hooks_drop(weft_token *t)
 static bool attach(weft_token *t, weft_callback *cb)
 {
     weft__tiny_lock_take(&t->lock);
+    /* seq_cst, partner of set_word in token.c: not set here means that the coordinator's look at the list comes
+     * later. */
     bool waits = !(atomic_load_explicit(&t->word, memory_order_seq_cst) & WEFT__TOKEN_SET);
     if (waits)
         append(t, &cb->node);

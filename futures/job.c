@@ -204,6 +204,7 @@ void weft__job_execute(weft_future *f, bool taken, bool awaited, unsigned drop)
 
 bool weft__cancels_pending(const weft_executor *e)
 {
+    /* Acquire, both, partners of raise_mode and weft__shutdown_begin, which writes the mode first. */
     return weft__phase(e) != WEFT__OPEN && atomic_load_explicit(&e->mode, memory_order_acquire) >= WEFT_CANCEL_PENDING;
 }
 

@@ -105,6 +105,7 @@ void weft__many_snapshot(weft__many *g)
 unsigned weft__many_conclude(weft__many *g)
 {
     weft_future *f = &g->base;
+    /* Acquire, both, partners of note_first and failure_matters. */
     size_t failed = atomic_load_explicit(&g->failed, memory_order_acquire);
     if (weft__word(f) & WEFT__CANCEL)
         return WEFT_CANCELLED;
@@ -268,6 +269,7 @@ void weft__many_free(weft__many *g)
         next = x->next;
         weft__memory_free(x, sizeof *x);
     }
+    /* Acquire, here and in weft_gather_outcomes, partner of the exchange there. */
     weft_outcome *outcomes = atomic_load_explicit(&g->outcomes, memory_order_acquire);
     if (outcomes)
         weft__memory_free(outcomes, weft__many_ops_of(g)->slots(g) * sizeof *outcomes);
@@ -305,6 +307,7 @@ void weft__many_dispose(weft_future *f, uint64_t word)
 size_t weft__many_index(weft_future *f)
 {
     weft__many *g = weft__many_of(f);
+    /* Acquire, here and in the next, partner of note_first. */
     size_t won = atomic_load_explicit(&g->won, memory_order_acquire);
     size_t decided = won ? won : atomic_load_explicit(&g->failed, memory_order_acquire);
     return decided ? decided - 1 : 0;
@@ -441,6 +444,7 @@ void weft__many_publish(weft__many *g)
 {
     const weft__many_ops *ops = weft__many_ops_of(g);
     weft__future_publish(&g->base, 1 + ops->own, 0);
+    /* seq_cst, before the look whether it is decided: see note_first. */
     atomic_store_explicit(&g->made, true, memory_order_seq_cst);
     if (is_decided(g))
         ops->decided(g);
@@ -554,7 +558,7 @@ const weft_outcome *weft_gather_outcomes(weft_future *f, size_t *n)
         return weft__refuse(-ENOMEM);
     for (size_t i = 0; i < slots; i++)
         ops->slot(g, i, &made[i]);
-    /* Two readers may have made one each: the first stays. */
+    /* Two readers may have made one each: the first stays. acq_rel: what is in it, partner of the load above. */
     if (atomic_compare_exchange_strong_explicit(&g->outcomes, &outcomes, made, memory_order_acq_rel,
                                                 memory_order_acquire))
         return made;

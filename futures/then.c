@@ -54,6 +54,7 @@ static unsigned stage_of(weft_future *f)
 
 static void stage_set(then *t, unsigned stage)
 {
+    /* Release, partner of stage_of. */
     atomic_store_explicit(&t->timed.stage, (uint8_t)stage, memory_order_release);
 }
 
@@ -232,6 +233,7 @@ static void then_dispose(weft_future *f, uint64_t word)
 
 bool weft__then_made(weft_future *f)
 {
+    /* seq_cst, partner of set_made. */
     return atomic_load_explicit(&then_of(f)->timed.made, memory_order_seq_cst);
 }
 

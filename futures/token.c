@@ -61,6 +61,7 @@ static bool grew_urgent(const weft_token *t, int64_t deadline)
 static bool poke(weft_token *t, uint32_t what, int64_t deadline)
 {
     weft__coordinator *c = &t->executor->coordinator;
+    /* acq_rel, with the exchange in token_handle: the coordinator sees what was written before. */
     uint32_t before = atomic_fetch_or_explicit(&t->todo, what, memory_order_acq_rel);
     if (before) {
         if (what & (SPREAD | SOONER)) /* what was SOONER before may have found a coordinator that was about to sleep */
@@ -236,6 +237,7 @@ static void spread(weft_token *t, weft__coordinator *c)
 static void token_handle(weft__link *link, weft__coordinator *c)
 {
     weft_token *t = of_link(link);
+    /* acq_rel, partner of poke. */
     uint32_t todo = atomic_exchange_explicit(&t->todo, 0, memory_order_acq_rel);
     if (todo & SPREAD)
         spread(t, c);
@@ -267,6 +269,7 @@ weft_cancel_reason weft__member_join(weft__member *m, weft_token *t, weft_future
         return reason;
     WEFT_POINT();
     weft__tiny_lock_take(&t->lock);
+    /* seq_cst, partner of set_word: not set here means that the coordinator's look at the list comes later. */
     uint64_t word = atomic_load_explicit(&t->word, memory_order_seq_cst);
     if (!is_set(word)) {
         weft__member_enlist(m, t, job);
@@ -386,6 +389,7 @@ void weft__token_adopt(weft_token *t, weft_token *parent)
     if (t->next)
         t->next->previous = t;
     parent->children = t;
+    /* seq_cst, likewise. */
     uint64_t word = atomic_load_explicit(&parent->word, memory_order_seq_cst);
     weft__tiny_unlock(&parent->lock);
     if (is_set(word))
@@ -507,6 +511,7 @@ int weft_token_close(weft_token *t)
     if (weft__stale(t->executor))
         return -ESTALE;
     weft__tiny_lock_take(&t->lock);
+    /* acq_rel, with set_word: who is told that it had expired sees what came before. The lock orders it with expire. */
     uint64_t word = atomic_fetch_or_explicit(&t->word, WEFT__TOKEN_CLOSED, memory_order_acq_rel);
     bool timed = t->timed;
     untime(t);

@@ -73,7 +73,7 @@ static void input_done(weft__waiter *node)
 static void time_out(wrapper *w)
 {
     weft_future *f = &w->timed.base;
-    if (w->timed.flags & WEFT_JOIN)
+    if (w->timed.flags & WEFT_JOIN) /* release, partner of the look in input_done */
         atomic_store_explicit(&w->timed.late, true, memory_order_release);
     else if (weft__claim(f, WEFT__CLAIMED, (uint64_t)WEFT_REASON_TIMEOUT << WEFT__REASON_SHIFT)) {
         weft__settle(f, WEFT_TIMED_OUT, 0);
