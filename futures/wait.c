@@ -254,6 +254,7 @@ static int wait_in_worker(weft__thread *t, weft_future *f, int64_t deadline, boo
         if (!awaits)
             return -EINTR;
         weft__cancel(f, weft__reason_below(weft__reason(weft__word(weft__self.job))));
+        weft__fork_check(t->executor); /* after free_arg */
     }
     return done_soon(f, t->executor) ? 0 : wait_blocked(t, f, deadline, awaits);
 }

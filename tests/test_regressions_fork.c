@@ -280,31 +280,57 @@ static void test_frk_01_from_free_arg_of_an_item(void **state)
 }
 
 /* A job that is asked to stop hands the request on to what it awaits, whose free_arg forks, on the worker that
- * waits. */
-static void *await_delayed(void *latch)
+ * waits: while it sleeps there, or at once, if the request was there before. */
+typedef struct awaiting {
+    test_latch *waits;
+    bool asked_before;
+} awaiting;
+
+static void *await_delayed(void *arg)
 {
+    const awaiting *how = arg;
     const weft_submit_options options = {.delay = WEFT_SECONDS(3600), .free_arg = fork_under_none};
     weft_future *later = weft_submit_with(weft_executor_current(), test_job_return_arg, NULL, &options);
-    test_latch_hit(latch);
+    test_latch_hit(how->waits);
+    while (how->asked_before && !weft_cancelled()) {
+        sched_yield();
+    }
     int code = weft_await(later, NULL);
     note_stray();
     TEST_EXPECT(code == -ECANCELED);
     return NULL;
 }
 
-static void test_frk_01_from_free_arg_of_what_a_job_awaits(void **state)
+static bool is_blocked(void *executor)
 {
-    (void)state;
+    return atomic_load_explicit(&((weft_executor *)executor)->blocked_count, memory_order_relaxed) == 1;
+}
+
+static void assert_fork_while_awaiting(bool asked_before)
+{
     weft_executor *executor = test_executor(1);
-    test_latch *waits = test_latch_make();
+    awaiting how = {test_latch_make(), asked_before};
     arm_fork();
-    weft_future *job = weft_submit(executor, await_delayed, waits);
-    assert_true(test_latch_wait(waits, 1));
+    weft_future *job = weft_submit(executor, await_delayed, &how);
+    assert_true(test_latch_wait(how.waits, 1));
+    assert_true(asked_before || test_until(is_blocked, executor));
     assert_int_equal(weft_cancel(job), WEFT_CANCEL_REQUESTED);
     assert_done_soon(job);
     assert_children(1);
     weft_future_release(job);
     test_destroy(executor);
+}
+
+static void test_frk_01_from_free_arg_of_what_a_job_awaits(void **state)
+{
+    (void)state;
+    assert_fork_while_awaiting(false);
+}
+
+static void test_frk_01_from_free_arg_of_what_a_job_comes_to_await(void **state)
+{
+    (void)state;
+    assert_fork_while_awaiting(true);
 }
 
 /* The coordinator passes the cancellation of an any on to its inputs, and leaves them; free_arg of the first forks. */
@@ -375,6 +401,7 @@ int main(void)
         TEST(test_frk_01_from_free_arg_of_a_then_that_passes_through),
         TEST(test_frk_01_from_free_arg_of_an_item),
         TEST(test_frk_01_from_free_arg_of_what_a_job_awaits),
+        TEST(test_frk_01_from_free_arg_of_what_a_job_comes_to_await),
         TEST(test_frk_01_from_free_arg_of_an_input),
         TEST(test_token_whose_deadline_comes_nearer_twice),
     };
