@@ -265,6 +265,7 @@ static int flatten_help(weft_future *f, bool awaited)
         if (!again && ops->help && !weft__done(weft__word(input)))
             code = ops->help(input, awaited);
         weft__unref(input);
+        weft__fork_check(f->executor); /* after a destructor */
         if (again)
             break;
         last = input; /* compared only */

@@ -397,6 +397,7 @@ static int help(weft_group *g)
         int code = weft__child_ops.help(f, false);
         bool stuck = weft__state(weft__word(f)) == WEFT_PENDING;
         weft__unref(f);
+        weft__fork_check(g->executor); /* after a destructor; the lock may be taken there */
         if (code || stuck)
             return code;
     }

@@ -200,6 +200,7 @@ void weft__job_execute(weft_future *f, bool taken, bool awaited, unsigned drop)
     unsigned state = conclude(f, value, failure);
     count_outcome(e, state);
     weft__settle(f, state, drop);
+    weft__fork_check(e); /* after destructors; a wait that runs the job goes on with what is the thread's */
 }
 
 bool weft__cancels_pending(const weft_executor *e)

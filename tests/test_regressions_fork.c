@@ -333,6 +333,38 @@ static void test_frk_01_from_free_arg_of_what_a_job_comes_to_await(void **state)
     assert_fork_while_awaiting(true);
 }
 
+/* A job that joins a group runs its children itself, and lets go of them; their values' destructor forks. */
+static void *return_group(void *group)
+{
+    return group;
+}
+
+static void *join_group(void *executor)
+{
+    const weft_submit_options options = {.free_value = fork_under_none};
+    weft_group *group = weft_group_create(executor, NULL);
+    for (unsigned i = 0; i < 3; i++) {
+        TEST_EXPECT(weft_group_submit_with(group, return_group, group, &options) == 0);
+    }
+    int code = weft_group_join(group);
+    note_stray();
+    TEST_EXPECT(code == 0);
+    weft_group_destroy(group);
+    return NULL;
+}
+
+static void test_frk_01_from_a_value_of_a_child_that_the_join_runs(void **state)
+{
+    (void)state;
+    weft_executor *executor = test_executor(1);
+    arm_fork();
+    weft_future *job = weft_submit(executor, join_group, executor);
+    assert_done_soon(job);
+    assert_children(1);
+    weft_future_release(job);
+    test_destroy(executor);
+}
+
 /* The coordinator passes the cancellation of an any on to its inputs, and leaves them; free_arg of the first forks. */
 static void test_frk_01_from_free_arg_of_an_input(void **state)
 {
@@ -402,6 +434,7 @@ int main(void)
         TEST(test_frk_01_from_free_arg_of_an_item),
         TEST(test_frk_01_from_free_arg_of_what_a_job_awaits),
         TEST(test_frk_01_from_free_arg_of_what_a_job_comes_to_await),
+        TEST(test_frk_01_from_a_value_of_a_child_that_the_join_runs),
         TEST(test_frk_01_from_free_arg_of_an_input),
         TEST(test_token_whose_deadline_comes_nearer_twice),
     };
