@@ -167,9 +167,11 @@ weft__link *weft__work_take_any(weft_executor *e)
 {
     weft__link *link = NULL;
     bool more = false;
-    for (unsigned p = 0; p < 3; p++)
-        if (weft__inject_take(&e->inject[p], 0, &link, 1, &more))
-            break;
+    for (unsigned p = 0; p < 3 && !link; p++) {
+        bool left = false;
+        weft__inject_take(&e->inject[p], 0, &link, 1, &left);
+        more |= left;
+    }
     if (more)
         weft__notify(e); /* a worker that found the queue being served may have gone to sleep */
     if (link)

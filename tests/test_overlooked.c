@@ -9,6 +9,8 @@
 #include "fixtures.h"
 #include "points.h"
 
+#include "future.h"
+
 /* How often the points of the coordinator are gone through: which of them is the k-th is not always the same. */
 enum { SWEEPS = 10 };
 
@@ -74,6 +76,37 @@ static void test_exe_07_a_strangers_job_starts_while_jobs_submit_jobs(void **sta
 }
 
 /* ---- shutdown ---- */
+
+/* ---- a push that is not tied yet ---- */
+
+static bool is_asleep(void *executor)
+{
+    return atomic_load_explicit(&((weft_executor *)executor)->idle.groups[0].word, memory_order_relaxed) >> 16 != 0;
+}
+
+/* A producer has looked for sleepers before there was one, and its last store has not arrived. A worker has gone to sleep
+ * because the coordinator served the queue just then. So the coordinator, to which the queue looks empty, and the
+ * queues after it are empty, is who must wake it. */
+static void test_shd_03_a_job_is_being_queued_when_the_coordinator_looks(void **state)
+{
+    (void)state;
+    weft_executor *executor = test_executor(1);
+    weft__inject_shard *shard = &executor->inject[WEFT_NORMAL].shards[0];
+    weft_future *warm = weft_submit(executor, test_job_return_arg, NULL);
+    assert_done_soon(warm);
+    weft_future_release(warm);
+    weft_future *job = weft__job_new(executor, &weft__job_ops, test_job_return_arg, executor, NULL, 2);
+    assert_non_null(job);
+    assert_true(test_until(is_asleep, executor));
+    weft__count_for(executor, offsetof(weft__counts, submitted), 1);
+    atomic_store_explicit(&job->link.next, NULL, memory_order_relaxed);
+    uintptr_t before = atomic_exchange_explicit(&shard->tail, (uintptr_t)&job->link, memory_order_seq_cst);
+    assert_null(weft__work_take_any(executor));
+    atomic_store_explicit(&((weft__link *)before)->next, &job->link, memory_order_release);
+    assert_done_soon(job);
+    weft_future_release(job);
+    test_destroy(executor);
+}
 
 typedef struct relay {
     uint64_t k; /* at which point of the coordinator the first job hands over */
@@ -544,6 +577,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_exe_07_a_strangers_job_starts_while_jobs_submit_jobs),
+        TEST(test_shd_03_a_job_is_being_queued_when_the_coordinator_looks),
         TEST(test_shd_02_a_job_hands_over_at_each_point_of_a_drain),
         TEST(test_shd_11_a_promise_made_at_each_point_of_a_shutdown),
         TEST(test_shd_11_a_draining_job_waits_for_many_sleeps),
