@@ -7,7 +7,7 @@
  * weft_cancelled and weft_fail know which job they are called in, also when a waiting job runs another one.
  *
  * A then (then.c) is a job from the moment when its input is done, and goes through the same hands. */
-#include "future.h"
+#include "run.h"
 
 #include <errno.h>
 
@@ -159,47 +159,32 @@ static unsigned conclude(weft_future *f, void *value, int failure)
     return WEFT_FAILED;
 }
 
-static void *call(weft_future *f, weft_fn *fn, void *arg)
+void weft__job_end(weft_future *f, void *arg, void *value, int failure, unsigned drop)
 {
-    return WEFT__LIKELY(weft__ops_of(f)->kind == WEFT__JOB) ? fn(arg) : weft__then_call(f, fn, arg);
+    if (weft__options_of(f)) {
+        weft__job_argument_release(f, arg);
+        weft__fork_check(f->executor);
+    }
+    unsigned state = conclude(f, value, failure);
+    count_outcome(f->executor, state);
+    weft__settle(f, state, drop);
 }
 
 /* Runs a job or then that the caller has claimed, and settles it, dropping `drop` references. */
 void weft__job_execute(weft_future *f, bool taken, bool awaited, unsigned drop)
 {
-    weft__self_t *self = &weft__self;
     weft_executor *e = f->executor;
-    weft_future *outer = self->job;
-    weft_executor *outer_executor = self->job_executor;
-    uint32_t outer_epoch = self->job_epoch;
-    int outer_failure = self->failure;
-    weft_fn *fn = f->fn;
     void *arg = f->value, *value = NULL;
     int failure = atomic_load_explicit(&e->broken, memory_order_relaxed);
-    f->outer = (uintptr_t)outer | (taken ? WEFT__RUN_TAKEN : 0) | (awaited ? WEFT__RUN_AWAITED : 0);
+    uintptr_t how = (taken ? WEFT__RUN_TAKEN : 0) | (awaited ? WEFT__RUN_AWAITED : 0);
     count_started(f);
     if (WEFT__LIKELY(failure == 0)) {
         measure_latency(weft__options_of(f));
-        /* One behind: the first look goes outwards, since requests may have been made before the start. */
-        self->job_epoch = atomic_load_explicit(&e->cancel_epoch, memory_order_relaxed) - 1;
-        self->failure = 0;
-        self->job = f;
-        self->job_executor = e;
-        value = call(f, fn, arg);
-        weft__fork_check(e);
-        failure = self->failure;
-        self->job = outer;
-        self->job_executor = outer_executor;
-        self->job_epoch = outer_epoch;
-        self->failure = outer_failure;
+        value = weft__call_as_job(f, e, how, false, &failure);
+    } else {
+        f->outer = (uintptr_t)weft__self.job | how;
     }
-    if (weft__options_of(f)) {
-        weft__job_argument_release(f, arg);
-        weft__fork_check(e);
-    }
-    unsigned state = conclude(f, value, failure);
-    count_outcome(e, state);
-    weft__settle(f, state, drop);
+    weft__job_end(f, arg, value, failure, drop);
 }
 
 bool weft__cancels_pending(const weft_executor *e)
@@ -219,13 +204,18 @@ static void cancel_for_shutdown(weft_future *f)
 void weft__job_taken(weft__link *link, weft__thread *thread)
 {
     weft_future *f = weft__link_future(link);
-    (void)thread;
-    if (WEFT__UNLIKELY(weft__cancels_pending(f->executor)))
+    weft_executor *e = f->executor;
+    int failure;
+    if (WEFT__UNLIKELY(weft__cancels_pending(e)))
         cancel_for_shutdown(f);
-    if (weft__claim(f, WEFT_RUNNING, 0))
-        weft__job_execute(f, true, false, 1);
-    else
+    if (!weft__claim_to_run(f)) {
         weft__unref(f);
+    } else if (!weft__has_no_options(f) || atomic_load_explicit(&e->broken, memory_order_relaxed)) {
+        weft__job_execute(f, true, false, 1);
+    } else {
+        void *value = weft__call_as_job(f, e, WEFT__RUN_TAKEN, true, &failure);
+        weft__job_end_plain(f, thread, value, failure, 1);
+    }
 }
 
 /* The thread that ran the job is being ended by it. */
@@ -261,13 +251,11 @@ bool weft__stack_is_low(const weft__thread *t)
     return (uintptr_t)&here < (uintptr_t)t->stack_low;
 }
 
-/* Is f what this worker would pop next? Then it comes out of the deque, with the queue's reference. */
-static bool pop_if_newest(weft__thread *t, weft_future *f)
+bool weft__job_pop_if_newest(weft__thread *t, weft_future *f)
 {
-    bool raised = false;
     if (weft__deque_newest(&t->ready) != &f->link)
         return false;
-    weft__link *link = weft__deque_pop(&t->ready, &raised);
+    weft__link *link = weft__ready_take(t);
     if (link == &f->link)
         return true;
     if (link)
@@ -288,7 +276,7 @@ int weft__job_help(weft_future *f, bool awaited)
     }
     if (t->depth >= WEFT__INLINE_DEPTH)
         return -EOVERFLOW;
-    bool taken = pop_if_newest(t, f);
+    bool taken = weft__job_pop_if_newest(t, f);
     if (!weft__claim(f, WEFT_RUNNING, 0)) {
         if (taken) {
             weft__count(&t->port.counts.finished, 1);
@@ -369,7 +357,7 @@ bool weft_cancelled(void)
         return false;
     if (atomic_load_explicit(&job->word, memory_order_relaxed) & WEFT__CANCEL)
         return true;
-    uint32_t epoch = atomic_load_explicit(&self->job_executor->cancel_epoch, memory_order_relaxed);
+    uint32_t epoch = atomic_load_explicit(&job->executor->cancel_epoch, memory_order_relaxed);
     if (WEFT__LIKELY(epoch == self->job_epoch))
         return false;
     self->job_epoch = epoch;
