@@ -177,8 +177,10 @@ bool weft__enqueue_by(weft__port *port, weft_executor *e, unsigned priority, wef
  * deque is full. */
 static inline bool weft__ready_add(struct weft__thread *t, weft__link *link)
 {
-    if (t->alone)
+    if (t->alone) {
+        weft__link_enclose(link);
         return weft__deque_keep(&t->ready, link);
+    }
     if (WEFT__UNLIKELY(weft__deque_push(&t->ready, link) == WEFT__PUSH_FULL))
         return false;
     weft__notify(t->executor);

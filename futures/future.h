@@ -342,12 +342,14 @@ void weft__job_due(weft__link *link, weft__coordinator *c);
 int weft__job_help(weft_future *f, bool awaited);
 void weft__job_dispose(weft_future *f, uint64_t word);
 void weft__job_argument_release(weft_future *f, void *arg);
+void weft__job_cut_off(weft_future *f);        /* CANCELLED(SHUTDOWN) if its function has not started */
 void weft__job_cancel_claimed(weft_future *f); /* the caller has claimed it, with the reason */
 weft_cancel_effect weft__job_request(weft_future *f, weft_cancel_reason reason); /* it is not pending any more */
 
 /* then.c */
 void *weft__then_call(weft_future *f, weft_fn *fn, void *data);
-bool weft__then_made(weft_future *f); /* shutdown may look at it */
+bool weft__then_made(weft_future *f);   /* shutdown may look at it */
+bool weft__then_queued(weft_future *f); /* its input is done, and it has not started */
 /* CANCELLED(SHUTDOWN) if its function has not started; the input is not asked. */
 void weft__then_cut_off(weft_future *f);
 

@@ -193,11 +193,14 @@ bool weft__cancels_pending(const weft_executor *e)
     return weft__phase(e) != WEFT__OPEN && atomic_load_explicit(&e->mode, memory_order_acquire) >= WEFT_CANCEL_PENDING;
 }
 
-/* Only if it has not started: one that runs inside a wait may have its link in a queue still. */
-static void cancel_for_shutdown(weft_future *f)
+/* One that runs inside a wait may have its link in a queue still. */
+void weft__job_cut_off(weft_future *f)
 {
-    if (weft__claim(f, WEFT__CLAIMED, weft__reason_bits(WEFT_REASON_SHUTDOWN)))
-        weft__job_cancel_claimed(f);
+    if (!weft__claim(f, WEFT__CLAIMED, weft__reason_bits(WEFT_REASON_SHUTDOWN)))
+        return;
+    if (weft__job_waits_for_time(f))
+        weft__timed_drop(f);
+    weft__job_cancel_claimed(f);
 }
 
 /* A worker has taken the job's link out of a queue, and with it the queue's reference. */
@@ -207,7 +210,7 @@ void weft__job_taken(weft__link *link, weft__thread *thread)
     weft_executor *e = f->executor;
     int failure;
     if (WEFT__UNLIKELY(weft__cancels_pending(e)))
-        cancel_for_shutdown(f);
+        weft__job_cut_off(f);
     if (!weft__claim_to_run(f)) {
         weft__unref(f);
     } else if (!weft__has_no_options(f) || atomic_load_explicit(&e->broken, memory_order_relaxed)) {
@@ -270,7 +273,7 @@ int weft__job_help(weft_future *f, bool awaited)
         weft__job_waits_for_time(f))
         return 0;
     if (WEFT__UNLIKELY(weft__cancels_pending(f->executor))) {
-        cancel_for_shutdown(f);
+        weft__job_cut_off(f);
         weft__fork_check(t->executor);
         return 0;
     }

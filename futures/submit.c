@@ -59,6 +59,7 @@ weft__options *weft__options_new(weft_executor *e, const weft_submit_options *gi
 static inline void job_init(weft_future *f, weft_executor *e, const weft__future_ops *ops, weft_fn *fn, void *arg,
                             weft__options *o)
 {
+    atomic_store_explicit(&f->link.next, NULL, memory_order_relaxed); /* not enclosed: see link.h and tenant.c */
     atomic_store_explicit(&f->link.ops, &ops->link, memory_order_relaxed);
     f->executor = e;
     f->fn = fn;
