@@ -48,10 +48,6 @@
  * Lifetime of the slab: pins counts the creator and the chunks in use. Whoever releases a chunk drops its pin after it
  * has unlocked and as its last step, so when the last pin goes nobody is inside the slab.
  *
- * What is kept. A region none of whose chunks is in use is kept for the next who needs one, up to SPARE_MOST bytes in all:
- * memory that comes anew from the system costs more to touch than all that is done with an object in its life, and a
- * program that has had a million jobs at once will often have them again. With the last chunk everything is given back.
- *
  * The lock is taken when a chunk changes hands: at most a few times for each eighth of a chunk's objects.
  *
  * Order. What a free writes (the link, and all that its thread did with the object) is released by its
@@ -69,14 +65,12 @@ enum {
     CAPACITY_MAX = 16,
     BATCH = 2,
     REGION_CHUNKS_LARGE = 8,
-    LARGE_FROM = 1024 * 1024,
-    SPARE_MOST = 256 * 1024
+    LARGE_FROM = 1024 * 1024
 #else
     CAPACITY_MAX = 65535,
-    BATCH = 32,                   /* objects that a heap carves, or at least collects, at a time */
-    REGION_CHUNKS_LARGE = 32,     /* 2 MiB: one huge page */
-    LARGE_FROM = 1024 * 1024,     /* bytes mapped, from which on regions are large */
-    SPARE_MOST = 64 * 1024 * 1024 /* bytes of regions that are kept though nothing in them is in use: a million jobs */
+    BATCH = 32,               /* objects that a heap carves, or at least collects, at a time */
+    REGION_CHUNKS_LARGE = 32, /* 2 MiB: one huge page */
+    LARGE_FROM = 1024 * 1024  /* bytes mapped, from which on regions are large */
 #endif
 };
 
@@ -118,11 +112,9 @@ static weft__region *region_find(weft__slab *slab)
     if (!ring_empty(&slab->regions) && region->unused != 0) {
         return region;
     }
-    if (!ring_empty(&slab->spares)) {
-        region = (weft__region *)slab->spares.next; /* the one that was in use last */
-        ring_remove(&region->ring);
-        slab->spare_bytes -= region_bytes(region);
-    } else {
+    region = slab->spare;
+    slab->spare = NULL;
+    if (region == NULL) {
         region = slab->bytes >= LARGE_FROM ? region_map(REGION_CHUNKS_LARGE) : NULL;
         region = region != NULL ? region : region_map(REGION_CHUNKS);
         if (region == NULL) {
@@ -134,27 +126,21 @@ static weft__region *region_find(weft__slab *slab)
     return region;
 }
 
-static void region_give_back(weft__slab *slab, weft__region *region, weft__ring *gone)
-{
-    ring_remove(&region->ring);
-    ring_insert(gone, &region->ring);
-    slab->bytes -= region_bytes(region);
-}
-
-/* Takes the region, which has no used chunk, out of the slab unless it is to be a spare. */
+/* Takes the region, which has no used chunk, out of the slab unless it is to be the spare. */
 static void region_retire(weft__slab *slab, weft__region *region, weft__ring *gone)
 {
-    if (slab->chunks != 0 && slab->spare_bytes + region_bytes(region) <= SPARE_MOST) {
-        ring_remove(&region->ring);
-        ring_insert(&slab->spares, &region->ring);
-        slab->spare_bytes += region_bytes(region);
+    ring_remove(&region->ring);
+    if (slab->chunks != 0 && slab->spare == NULL) {
+        slab->spare = region;
         return;
     }
-    region_give_back(slab, region, gone);
-    while (slab->chunks == 0 && !ring_empty(&slab->spares)) {
-        region_give_back(slab, (weft__region *)slab->spares.next, gone);
+    ring_insert(gone, &region->ring);
+    slab->bytes -= region_bytes(region);
+    if (slab->chunks == 0 && slab->spare != NULL) {
+        ring_insert(gone, &slab->spare->ring);
+        slab->bytes -= region_bytes(slab->spare);
+        slab->spare = NULL;
     }
-    slab->spare_bytes = slab->chunks == 0 ? 0 : slab->spare_bytes;
 }
 
 /* Chunks. */

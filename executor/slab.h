@@ -106,8 +106,7 @@ struct weft__slab {
     size_t live[WEFT__SLAB_CLASSES];        /* how many of them */
     size_t chunks;                          /* in use */
     size_t bytes;                           /* mapped */
-    weft__ring spares;                      /* regions without a used chunk, kept while others are in use */
-    size_t spare_bytes;                     /* of these; see slab.c */
+    weft__region *spare;                    /* one region without a used chunk, kept while others are in use */
 
     _Atomic(size_t) pins;           /* the creator's, one for each chunk in use (or each object); any thread */
     void (*last_gone)(void *owner); /* set by init, called by whoever drops the last pin */

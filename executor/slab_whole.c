@@ -50,7 +50,6 @@ void weft__slab_init(weft__slab *slab, void (*last_gone)(void *owner), void *own
 {
     *slab = (weft__slab){.lock = PTHREAD_MUTEX_INITIALIZER, .last_gone = last_gone, .owner = owner};
     ring_init(&slab->regions);
-    ring_init(&slab->spares);
     ring_init(&slab->objects);
     for (int i = 0; i < WEFT__SLAB_CLASSES; i++) {
         ring_init(&slab->partial[i]);
@@ -223,11 +222,7 @@ static bool check_holding(const weft__chunk *chunk)
 static bool check_regions(const weft__slab *slab, size_t *bytes)
 {
     bool full = false;
-    size_t spare_bytes = 0;
-    for (const weft__ring *ring = slab->spares.next; ring != &slab->spares; ring = ring->next) {
-        spare_bytes += region_bytes((const weft__region *)ring);
-    }
-    *bytes = spare_bytes;
+    *bytes = slab->spare != NULL ? region_bytes(slab->spare) : 0;
     for (const weft__ring *ring = slab->regions.next; ring != &slab->regions; ring = ring->next) {
         const weft__region *region = (const weft__region *)ring;
         bool late = full && region->unused != 0;
@@ -237,7 +232,7 @@ static bool check_regions(const weft__slab *slab, size_t *bytes)
         full = region->unused == 0;
         *bytes += region_bytes(region);
     }
-    return spare_bytes == slab->spare_bytes && (ring_empty(&slab->spares) || slab->chunks != 0);
+    return slab->spare == NULL || slab->chunks != 0;
 }
 
 static size_t count_listed(const weft__slab *slab)
