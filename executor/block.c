@@ -15,13 +15,19 @@
  * who may run is followed by a look at the queues and a notify, for the same reason as in idle.c (rule 2), because the
  * thread that was admitted or withdrawn may have been the one that a notifier counted on.
  *
+ * With one worker nobody steals as long as it works, so its ready deque is closed (deque.h): submitting to it and taking
+ * from it need no agreement. That holds for each thread of such an executor, worker or spare: whichever is on duty
+ * publishes all that it has before it goes off duty, and notifies. While one that has resumed and its stand-in are both
+ * on duty, each has to itself what it submits, until one of them retires.
+ *
  * The idea of compensation is that of Java's ForkJoinPool; admitting without waking is weft's. */
 #include "executor.h"
 
 #include <errno.h>
 #include <string.h>
 
-/* Under roster: t goes off duty, blocked or in reserve; what is in its deques is for the others (worker.c). */
+/* Under roster: t goes off duty, blocked or in reserve; what is in its deques is for the others (worker.c). A closed
+ * ready deque has been published by its owner; that of a sleeper is empty. */
 static void go_off_duty(weft_executor *e, weft__thread *t)
 {
     if (weft__deque_size(&t->inbox) + weft__deque_size(&t->ready) == 0)
@@ -74,7 +80,8 @@ static weft__thread *thread_create(weft_executor *e, unsigned index)
     if (!t)
         return NULL;
     _Atomic(void *) *slots = (_Atomic(void *) *)(void *)(t + 1);
-    weft__deque_init(&t->ready, slots, WEFT__READY_CAPACITY, 0);
+    t->alone = e->workers == 1;
+    weft__deque_init(&t->ready, slots, WEFT__READY_CAPACITY, t->alone ? WEFT__READY_CAPACITY : 0);
     weft__deque_init(&t->inbox, slots + WEFT__READY_CAPACITY, WEFT__INBOX_CAPACITY, 0);
     t->executor = e;
     t->index = index;
@@ -135,7 +142,7 @@ int weft__block_begin(weft__thread *t)
 {
     weft_executor *e = t->executor;
     int result = 0;
-    bool admitted = false;
+    bool admitted = false, published = weft__deque_publish(&t->ready);
     pthread_mutex_lock(&e->roster);
     uint32_t surplus = atomic_load_explicit(&e->surplus, memory_order_relaxed);
     weft__thread *spare = NULL;
@@ -161,7 +168,7 @@ int weft__block_begin(weft__thread *t)
         atomic_fetch_add_explicit(&e->blocked_count, 1, memory_order_seq_cst);
     }
     pthread_mutex_unlock(&e->roster);
-    if (admitted)
+    if (admitted || published)
         notify_if_visible(e);
     return result;
 }
@@ -191,6 +198,7 @@ bool weft__retire(weft__thread *t)
 {
     weft_executor *e = t->executor;
     bool retires = false;
+    weft__deque_publish(&t->ready); /* notified below; if it stays, it takes back what it finds */
     pthread_mutex_lock(&e->roster);
     uint32_t surplus = atomic_load_explicit(&e->surplus, memory_order_relaxed);
     if (surplus > 0 && !atomic_load_explicit(&e->stopping, memory_order_relaxed)) {

@@ -9,7 +9,7 @@
 
 void weft__deque_init(weft__deque *d, _Atomic(void *) *slots, size_t capacity, uint64_t window)
 {
-    d->bottom = 0;
+    atomic_init(&d->bottom, 0);
     d->limit = 0;
     d->slots = slots;
     d->mask = (uint64_t)capacity - 1;
@@ -40,7 +40,7 @@ enum weft__push weft__deque_push_visible(weft__deque *d, uint64_t top)
 {
     bool hungry = !weft__deque_below(top, d->limit);
 
-    weft__deque_raise(d, hungry ? d->bottom : d->bottom - d->window / 2);
+    weft__deque_raise(d, weft__deque_bottom(d) - (hungry ? 0 : d->window / 2));
     return WEFT__PUSH_VISIBLE;
 }
 
@@ -71,10 +71,12 @@ static void *take_last(weft__deque *d, uint64_t top)
 /* Owner: keeps [split, bottom) private and takes the newest of it. */
 static void *take_private(weft__deque *d, uint64_t split)
 {
+    uint64_t bottom = weft__deque_bottom(d) - 1;
+
     d->limit = split;
-    d->bottom--;
+    weft__deque_bottom_set(d, bottom);
     /* relaxed: the owner's own store. */
-    return atomic_load_explicit(&d->slots[d->bottom & d->mask], memory_order_relaxed);
+    return atomic_load_explicit(&d->slots[bottom & d->mask], memory_order_relaxed);
 }
 
 /* How many of n public entries the owner takes back: half, at most a window, at least the one that it is to return. */
@@ -163,12 +165,23 @@ size_t weft__deque_size(const weft__deque *d)
     return weft__deque_below(top, split) ? (size_t)(split - top) : 0;
 }
 
+size_t weft__deque_length(const weft__deque *d)
+{
+    /* relaxed: an estimate. */
+    uint64_t top = atomic_load_explicit(&d->top, memory_order_relaxed);
+    uint64_t bottom = weft__deque_bottom(d);
+
+    return weft__deque_below(top, bottom) ? (size_t)(bottom - top) : 0;
+}
+
 bool weft__deque_publish(weft__deque *d)
 {
-    if (d->bottom == d->limit) {
+    uint64_t bottom = weft__deque_bottom(d);
+
+    if (bottom == d->limit) {
         return false;
     }
-    weft__deque_raise(d, d->bottom);
+    weft__deque_raise(d, bottom);
     return true;
 }
 
@@ -177,12 +190,13 @@ bool weft__deque_check(const weft__deque *d)
     /* relaxed, all: nobody else is at work. */
     uint64_t top = atomic_load_explicit(&d->top, memory_order_relaxed);
     uint64_t split = atomic_load_explicit(&d->split, memory_order_relaxed);
-    bool ordered = split == d->limit && !weft__deque_below(split, top) && !weft__deque_below(d->bottom, split);
+    uint64_t bottom = weft__deque_bottom(d);
+    bool ordered = split == d->limit && !weft__deque_below(split, top) && !weft__deque_below(bottom, split);
 
-    if (!ordered || d->bottom - top > d->mask + 1 || d->bottom - split > d->window) {
+    if (!ordered || bottom - top > d->mask + 1 || bottom - split > d->window) {
         return false;
     }
-    for (uint64_t i = top; i != d->bottom; i++) {
+    for (uint64_t i = top; i != bottom; i++) {
         void *x = atomic_load_explicit(&d->slots[i & d->mask], memory_order_relaxed);
         if (x == NULL || x == WEFT__STEAL_RETRY) {
             return false;

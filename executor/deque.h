@@ -14,9 +14,12 @@
  *     public part empty (thieves are hungry) and when the private part outgrows the window. It takes back half of the
  *     public part, and at most a window of it.
  *   - An OPEN deque (window == 0) publishes every push and takes back one entry a pop: split == bottom between calls.
+ *   - A CLOSED deque is a split one with a window as large as the ring, to which its owner adds by `keep` alone and from
+ *     which it takes by `take` first: nothing becomes public before the owner calls publish. It is for an owner whose
+ *     thieves are all asleep for as long as it does not say otherwise. pop then only takes back what was published.
  *
- * Discipline. One owner thread calls init, push, pop, publish, newest and check; any thread calls steal, visible and
- * size. When the ownership moves to another thread, the caller orders the two with something of its own (a join, or the
+ * Discipline. One owner thread calls init, push, pop, keep, take, publish, newest and check; any thread calls steal,
+ * visible, size and length. When the ownership moves to another thread, the caller orders the two with something of its own (a join, or the
  * hand-over of a lock). Entries are never NULL and never WEFT__STEAL_RETRY. Indices are 64 bits wide and compared by
  * their difference, so they may wrap. Nothing is allocated and the ring never grows: a full deque refuses, and the
  * caller has a better place for the entry (it runs it, or puts it into the outside queue).
@@ -54,11 +57,11 @@ enum weft__push {
 
 typedef struct weft__deque {
     /* The owner's line: thieves never touch it. */
-    alignas(WEFT__PAIR) uint64_t bottom; /* owner: index of the next push */
-    uint64_t limit;                      /* owner: its copy of `split`, equal to it between calls */
-    _Atomic(void *) *slots;              /* constant; the slots below split are read by thieves */
-    uint64_t mask;                       /* constant: capacity - 1 */
-    uint64_t window;                     /* constant: most entries kept private; 0: an open deque */
+    alignas(WEFT__PAIR) _Atomic(uint64_t) bottom; /* owner: index of the next push; atomic for `length` alone */
+    uint64_t limit;                               /* owner: its copy of `split`, equal to it between calls */
+    _Atomic(void *) *slots;                       /* constant; the slots below split are read by thieves */
+    uint64_t mask;                                /* constant: capacity - 1 */
+    uint64_t window;                              /* constant: most entries kept private; 0: an open deque */
 
     /* The shared line, a pair away so that a thief's CAS does not pull the owner's line. The owner reads top at every
      * push; the line stays in its cache until somebody steals. */
@@ -83,6 +86,9 @@ bool weft__deque_visible(const weft__deque *d);
 /* Any thread: how many entries are public, about. */
 size_t weft__deque_size(const weft__deque *d);
 
+/* Any thread: how many entries there are, private ones too, about. */
+size_t weft__deque_length(const weft__deque *d);
+
 /* Owner: makes all entries public. True: split was raised, the caller notifies sleepers. */
 bool weft__deque_publish(weft__deque *d);
 
@@ -100,10 +106,64 @@ static inline bool weft__deque_below(uint64_t a, uint64_t b)
     return (int64_t)(a - b) < 0;
 }
 
+/* Owner: where the next push goes. relaxed, as the store: it is the owner's own, and who else reads it wants a figure. */
+static inline uint64_t weft__deque_bottom(const weft__deque *d)
+{
+    return atomic_load_explicit(&d->bottom, memory_order_relaxed);
+}
+
+static inline void weft__deque_bottom_set(weft__deque *d, uint64_t bottom)
+{
+    atomic_store_explicit(&d->bottom, bottom, memory_order_relaxed);
+}
+
+/* Owner of a closed deque: adds x as the newest entry, which nobody else can see. False: the ring is full. The owner of
+ * an open one may add several so, and publish follows at once: one step makes them all public. */
+static inline bool weft__deque_keep(weft__deque *d, void *x)
+{
+    uint64_t bottom = weft__deque_bottom(d);
+
+    WEFT_POINT();
+    /* acquire: as in push. */
+    if (WEFT__UNLIKELY(bottom - atomic_load_explicit(&d->top, memory_order_acquire) > d->mask)) {
+        return false;
+    }
+    /* relaxed: whoever publishes it later does so by a store of split. */
+    atomic_store_explicit(&d->slots[bottom & d->mask], x, memory_order_relaxed);
+    weft__deque_bottom_set(d, bottom + 1);
+    return true;
+}
+
+/* Owner of a closed deque: takes the newest entry if it is private, NULL if none is. */
+static inline void *weft__deque_take(weft__deque *d)
+{
+    uint64_t bottom = weft__deque_bottom(d);
+
+    if (bottom == d->limit) {
+        return NULL;
+    }
+    weft__deque_bottom_set(d, bottom - 1);
+    /* relaxed: the owner's own store. */
+    return atomic_load_explicit(&d->slots[(bottom - 1) & d->mask], memory_order_relaxed);
+}
+
+/* Owner of a closed deque: takes x if that is the newest entry and private. */
+static inline bool weft__deque_take_this(weft__deque *d, const void *x)
+{
+    uint64_t bottom = weft__deque_bottom(d);
+
+    /* relaxed: as in take. */
+    if (bottom == d->limit || atomic_load_explicit(&d->slots[(bottom - 1) & d->mask], memory_order_relaxed) != x) {
+        return false;
+    }
+    weft__deque_bottom_set(d, bottom - 1);
+    return true;
+}
+
 /* Owner: adds x as the newest entry. */
 static inline enum weft__push weft__deque_push(weft__deque *d, void *x)
 {
-    uint64_t bottom = d->bottom;
+    uint64_t bottom = weft__deque_bottom(d);
 
     WEFT_POINT();
     /* acquire, with the thieves' CAS of top: they have read the slots below it, which this push may overwrite. */
@@ -114,7 +174,7 @@ static inline enum weft__push weft__deque_push(weft__deque *d, void *x)
     WEFT_POINT();
     /* relaxed: the store that raises split above this index publishes it. */
     atomic_store_explicit(&d->slots[bottom & d->mask], x, memory_order_relaxed);
-    d->bottom = bottom + 1;
+    weft__deque_bottom_set(d, bottom + 1);
     if (WEFT__UNLIKELY(!weft__deque_below(top, d->limit) || bottom + 1 - d->limit > d->window)) {
         return weft__deque_push_visible(d, top);
     }
@@ -125,11 +185,11 @@ static inline enum weft__push weft__deque_push(weft__deque *d, void *x)
  * before, and then the caller notifies sleepers. */
 static inline void *weft__deque_pop(weft__deque *d, bool *raised)
 {
-    if (d->bottom == d->limit) {
+    if (weft__deque_bottom(d) == d->limit) {
         return weft__deque_pop_public(d, raised);
     }
-    uint64_t bottom = d->bottom - 1;
-    d->bottom = bottom;
+    uint64_t bottom = weft__deque_bottom(d) - 1;
+    weft__deque_bottom_set(d, bottom);
     /* relaxed: the owner's own store, which no other thread can have replaced. */
     void *x = atomic_load_explicit(&d->slots[bottom & d->mask], memory_order_relaxed);
     *raised = false;
@@ -148,10 +208,11 @@ static inline void *weft__deque_pop(weft__deque *d, bool *raised)
 static inline void *weft__deque_newest(const weft__deque *d)
 {
     /* relaxed, both: the slot is the owner's own store, and top only tells whether to look. */
-    if (d->bottom == d->limit && !weft__deque_below(atomic_load_explicit(&d->top, memory_order_relaxed), d->limit)) {
+    uint64_t bottom = weft__deque_bottom(d);
+    if (bottom == d->limit && !weft__deque_below(atomic_load_explicit(&d->top, memory_order_relaxed), d->limit)) {
         return NULL;
     }
-    return atomic_load_explicit(&d->slots[(d->bottom - 1) & d->mask], memory_order_relaxed);
+    return atomic_load_explicit(&d->slots[(bottom - 1) & d->mask], memory_order_relaxed);
 }
 
 #endif

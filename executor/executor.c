@@ -318,7 +318,7 @@ weft_executor *weft__executor_or_default(weft_executor *e)
 
 weft_executor *weft_executor_current(void)
 {
-    return weft__self.job ? weft__self.job_executor : NULL;
+    return weft__self.job ? weft__self.thread->executor : NULL; /* a job runs on a thread of its executor */
 }
 
 unsigned weft_executor_workers(const weft_executor *e)
@@ -335,7 +335,12 @@ int weft_worker_index(void)
 
 bool weft__enqueue_outside(weft_executor *e, unsigned priority, weft__link *first, weft__link *last, size_t n)
 {
-    weft__port *port = weft__port_find(e);
+    return weft__enqueue_by(weft__port_find(e), e, priority, first, last, n);
+}
+
+bool weft__enqueue_by(weft__port *port, weft_executor *e, unsigned priority, weft__link *first, weft__link *last,
+                      size_t n)
+{
     weft__count(&port->counts.submitted, n);
     if (!weft__inject_push(&e->inject[priority], port->hint, first, last)) {
         weft__count(&port->counts.returned, n);
@@ -351,17 +356,16 @@ void weft__enqueue_own(weft_executor *e, unsigned priority, weft__link *link)
     weft__thread *t = weft__self.thread;
     weft__port *port = weft__port_find(e);
     weft__count(&port->counts.submitted, 1);
-    if (priority == WEFT_NORMAL && t && t->executor == e && weft__deque_push(&t->ready, link) != WEFT__PUSH_FULL) {
-        weft__notify(e);
+    if (priority == WEFT_NORMAL && t && t->executor == e && weft__ready_add(t, link))
         return;
-    }
     weft__inject_push_own(&e->inject[priority], port->hint, link, link);
     weft__notify(e);
 }
 
 void weft__enqueue_again(weft__thread *t, weft__link *link)
 {
-    if (weft__deque_push(&t->ready, link) == WEFT__PUSH_FULL)
-        weft__inject_push_own(&t->executor->inject[WEFT_NORMAL], t->port.hint, link, link);
+    if (weft__ready_add(t, link))
+        return;
+    weft__inject_push_own(&t->executor->inject[WEFT_NORMAL], t->port.hint, link, link);
     weft__notify(t->executor);
 }

@@ -169,6 +169,36 @@ void weft__executors_each(void (*visit)(weft_executor *e, void *data), void *dat
 /* How a job reaches a worker. All count the job as submitted first, so that shutdown sees it. */
 bool weft__enqueue_outside(weft_executor *e, unsigned priority, weft__link *first, weft__link *last, size_t n);
 void weft__enqueue_own(weft_executor *e, unsigned priority, weft__link *link);
+/* The first, with the calling thread's port to e at hand. */
+bool weft__enqueue_by(weft__port *port, weft_executor *e, unsigned priority, weft__link *first, weft__link *last,
+                      size_t n);
+
+/* Into the calling thread's own ready deque, and whoever sleeps is told if others can see it. Not counted. False: the
+ * deque is full. */
+static inline bool weft__ready_add(struct weft__thread *t, weft__link *link)
+{
+    if (t->alone) {
+        weft__link_enclose(link);
+        return weft__deque_keep(&t->ready, link);
+    }
+    if (WEFT__UNLIKELY(weft__deque_push(&t->ready, link) == WEFT__PUSH_FULL))
+        return false;
+    weft__notify(t->executor);
+    return true;
+}
+
+/* The newest link of the calling thread's own ready deque. NULL: it is empty. */
+static inline weft__link *weft__ready_take(struct weft__thread *t)
+{
+    bool raised = false;
+    weft__link *link = weft__deque_take(&t->ready);
+    if (link)
+        return link;
+    link = weft__deque_pop(&t->ready, &raised);
+    if (WEFT__UNLIKELY(raised))
+        weft__notify(t->executor);
+    return link;
+}
 
 /* A worker puts back what it took out of its deque by mistake. */
 void weft__enqueue_again(struct weft__thread *thread, weft__link *link);

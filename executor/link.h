@@ -31,6 +31,18 @@ struct weft__link {
                                        memory that is just being made into something else */
 };
 
+/* A link in a deque that is closed to all but its owner (deque.h) is its own next, so that who comes to it by another way
+ * can tell. Relaxed, both: who has to see it has been told of the link's being there by the program. */
+static inline void weft__link_enclose(weft__link *link)
+{
+    atomic_store_explicit(&link->next, link, memory_order_relaxed);
+}
+
+static inline bool weft__link_enclosed(const weft__link *link)
+{
+    return atomic_load_explicit(&link->next, memory_order_relaxed) == link;
+}
+
 static inline const weft__ops *weft__link_ops(const weft__link *link)
 {
     return atomic_load_explicit(&link->ops, memory_order_relaxed);

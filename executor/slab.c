@@ -294,11 +294,6 @@ static bool has_free(const weft__chunk *chunk)
     return atomic_load_explicit(&chunk->free, memory_order_relaxed) != 0;
 }
 
-static bool has_room(const weft__chunk *chunk)
-{
-    return atomic_load_explicit(&chunk->bump, memory_order_relaxed) != chunk->limit;
-}
-
 /* Moves what others have freed, if that is at least `least` objects, to the empty free list. */
 static bool collect(weft__chunk *chunk, uint32_t least)
 {
@@ -319,18 +314,6 @@ static bool extend(weft__chunk *chunk)
     uint32_t left = (chunk->end - chunk->limit) / chunk->size;
     chunk->limit += (left < BATCH ? left : BATCH) * chunk->size;
     return left != 0;
-}
-
-/* The next object that was never handed out; there is room. */
-static void *carve(weft__chunk *chunk)
-{
-    uint32_t offset = atomic_load_explicit(&chunk->bump, memory_order_relaxed);
-    void *object = (char *)chunk + offset;
-    /* The word. A chunk that had another class before holds anything. Release: a walk that reads the new bump, by an
-     * acquire, reads this zero or what was written after it. */
-    atomic_store_explicit((_Atomic(uint64_t) *)object, 0, memory_order_relaxed);
-    atomic_store_explicit(&chunk->bump, offset + chunk->size, memory_order_release);
-    return object;
 }
 
 /* Makes a chunk with room the heap's active one, in place of the one it has. */
@@ -369,14 +352,11 @@ static bool refill(weft__heap *heap, enum weft__slab_class class)
         return some && collect(chunk, 1);
     }
     chunk = heap->active[class];
-    return has_free(chunk) || has_room(chunk) || collect(chunk, 1) || extend(chunk);
+    return has_free(chunk) || weft__chunk_has_room(chunk) || collect(chunk, 1) || extend(chunk);
 }
 
 void *weft__slab_alloc_slow(weft__heap *heap, enum weft__slab_class class)
 {
-    if (has_room(heap->active[class])) {
-        return carve(heap->active[class]);
-    }
     if (heap->slab->each) {
         return weft__each_alloc(heap->slab, class);
     }
@@ -384,7 +364,7 @@ void *weft__slab_alloc_slow(weft__heap *heap, enum weft__slab_class class)
         return NULL;
     }
     weft__chunk *chunk = heap->active[class];
-    return has_free(chunk) ? weft__slab_alloc(heap, class) : carve(chunk);
+    return has_free(chunk) ? weft__slab_alloc(heap, class) : weft__chunk_carve(chunk);
 }
 
 void weft__slab_free_remote(void *object)

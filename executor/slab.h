@@ -174,13 +174,30 @@ static inline void weft__link_store(weft__chunk *chunk, uint32_t offset, uint32_
 /* The common halves of alloc and free. chunk->free is relaxed: the holder alone changes it, and weft__slab_live, which
  * follows the list, wants a figure, not an order. */
 
+static inline bool weft__chunk_has_room(const weft__chunk *chunk)
+{
+    return atomic_load_explicit(&chunk->bump, memory_order_relaxed) != chunk->limit; /* relaxed: as above */
+}
+
+/* The next object that was never handed out; there is room. */
+static inline void *weft__chunk_carve(weft__chunk *chunk)
+{
+    uint32_t offset = atomic_load_explicit(&chunk->bump, memory_order_relaxed);
+    void *object = (char *)chunk + offset;
+    /* The word. A chunk that had another class before holds anything. Release: a walk that reads the new bump, by an
+     * acquire, reads this zero or what was written after it. */
+    atomic_store_explicit((_Atomic(uint64_t) *)object, 0, memory_order_relaxed);
+    atomic_store_explicit(&chunk->bump, offset + chunk->size, memory_order_release);
+    return object;
+}
+
 /* NULL: no memory. */
 static inline void *weft__slab_alloc(weft__heap *heap, enum weft__slab_class class)
 {
     weft__chunk *chunk = heap->active[class];
     uint32_t offset = atomic_load_explicit(&chunk->free, memory_order_relaxed);
     if (WEFT__UNLIKELY(offset == 0)) {
-        return weft__slab_alloc_slow(heap, class);
+        return weft__chunk_has_room(chunk) ? weft__chunk_carve(chunk) : weft__slab_alloc_slow(heap, class);
     }
     atomic_store_explicit(&chunk->free, weft__link_load(chunk, offset), memory_order_relaxed);
     return (char *)chunk + offset;

@@ -109,7 +109,7 @@ int weft_worker_stats(const weft_executor *e, unsigned worker, weft_stats *stats
     stats->inline_runs = read_one(&c->inline_runs);
     stats->timers_armed = read_one(&c->timers_armed);
     stats->running = atomic_load_explicit(&t->running, memory_order_relaxed);
-    stats->queued = weft__deque_size(&t->ready) + weft__deque_size(&t->inbox);
+    stats->queued = weft__deque_length(&t->ready) + weft__deque_length(&t->inbox);
     stats->busy_ns = read_one(&c->busy_ns);
     add_latency(t, stats);
     return 0;

@@ -131,6 +131,7 @@ void weft__threads_forked(void)
 void weft__port_embed(weft__port *port, weft_executor *e)
 {
     port->executor = e;
+    port->unmeasured = WEFT__MEASURE - 1;
     port->embedded = true;
     weft__heap_init(&port->heap, &e->slab);
 }
@@ -156,7 +157,7 @@ static weft__port *port_new(weft_executor *e)
     weft__port *port = weft__memory_alloc(sizeof *port);
     if (!port)
         return NULL;
-    *port = (weft__port){.executor = e, .next = e->ports};
+    *port = (weft__port){.executor = e, .unmeasured = WEFT__MEASURE - 1, .next = e->ports};
     weft__heap_init(&port->heap, &e->slab);
     e->ports = port;
     return port;

@@ -35,18 +35,20 @@ typedef struct weft__port {
     struct weft__port *next;  /* in the executor's list; ports_lock */
     struct weft__port *mine;  /* in the owning thread's list; ports_lock */
     struct weft__self *owner; /* NULL: free to be adopted; ports_lock */
-    unsigned measured;        /* counts submits; every WEFT__MEASURE-th job has its latency taken; owner only */
+    unsigned unmeasured;      /* submits until one has its latency taken, every WEFT__MEASURE-th; owner only */
     unsigned hint;            /* which shard of the outside queue this thread pushes to */
     bool left;                /* its executor is gone and its heap given up; ports_lock */
     bool embedded;            /* part of a weft__thread or of the coordinator */
 } weft__port;
 
 typedef struct weft__thread {
-    alignas(WEFT__PAIR) weft__deque ready; /* jobs submitted by jobs: owner at the young end, thieves at the old one */
+    alignas(WEFT__PAIR) weft__deque ready; /* jobs submitted by jobs: owner at the young end, thieves at the old one; a
+                                              closed one if `alone` */
     weft__deque inbox;                     /* jobs taken from outside in a batch: everybody at the old end */
     /* Owner only. */
-    weft_executor *executor;
+    weft_executor *executor; /* constant, as the next two */
     unsigned index;
+    bool alone;    /* the executor has one worker: nobody steals until this one publishes; see block.c */
     unsigned tick; /* jobs run since the last look outside */
     uint32_t random;
     unsigned misses;           /* times in a row that work was visible and not to be had */
@@ -85,7 +87,6 @@ typedef struct weft__self {
     weft__thread *thread;                  /* this thread is a worker or a spare */
     struct weft__coordinator *coordinator; /* this thread is a coordinator */
     weft_future *job;                      /* the job that runs here now; what it interrupted hangs on it (future.h) */
-    weft_executor *job_executor;           /* its executor */
     uint32_t job_epoch;                    /* cancel_epoch when weft_cancelled last looked outwards from it */
     int failure;                           /* what weft_fail said in it; 0 nothing */
     bool draining;                         /* settle is already at work further down this stack */

@@ -13,7 +13,8 @@
  * Fairness: after WEFT__FAIR_TICK jobs in a row from its own ready deque a worker takes one from the inbox or from
  * outside, so that jobs that keep submitting jobs cannot keep strangers waiting for ever.
  *
- * Everything that can be run can be stolen, or is being run by its holder (a worker has no private slot). */
+ * Everything that can be run can be stolen, or is being run by its holder (a worker has no private slot). With one worker
+ * there is nobody to steal, and its ready deque is closed until it blocks (block.c). */
 #include "executor.h"
 
 #include <errno.h>
@@ -46,7 +47,8 @@ static weft__link *take_outside(weft__thread *t, unsigned priority, unsigned mos
     unsigned room = WEFT__INBOX_CAPACITY - (unsigned)weft__deque_size(&t->inbox); /* thieves can only add to it */
     unsigned n = weft__inject_take(&e->inject[priority], t->port.hint, batch, most <= room ? most : room + 1, &more);
     for (unsigned i = 1; i < n; i++)
-        weft__deque_push(&t->inbox, batch[i]);
+        weft__deque_keep(&t->inbox, batch[i]);
+    weft__deque_publish(&t->inbox); /* all in one step */
     if (n > 1 || more)
         weft__notify(e);
     return n ? batch[0] : NULL;
@@ -109,8 +111,7 @@ static weft__link *take_own(weft__thread *t)
     weft__link *link = NULL;
     if (t->tick >= WEFT__FAIR_TICK && (link = take_fairly(t)))
         return link;
-    bool raised = false;
-    link = weft__deque_pop(&t->ready, &raised);
+    link = weft__ready_take(t);
     if (link) {
         t->tick++;
         return link;

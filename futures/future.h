@@ -329,6 +329,10 @@ unsigned weft__job_abandon(weft_future *f);                            /* 1: it 
 void weft__job_end_claimed(weft_future *f, weft_cancel_reason reason); /* cancelled, by who claimed it */
 /* Runs a job that the caller has claimed: out of a queue (taken), inside a wait that hands requests on (awaited). */
 void weft__job_execute(weft_future *f, bool taken, bool awaited, unsigned drop);
+/* Settles one whose function has returned, or was not called; with arg if it has options that own it. */
+void weft__job_end(weft_future *f, void *arg, void *value, int failure, unsigned drop);
+/* Is f what this worker would run next? Then it comes out of the deque, with the queue's reference. */
+bool weft__job_pop_if_newest(weft__thread *t, weft_future *f);
 bool weft__chunk_goes_on(weft_future *f); /* map.c: the job is part of a map and goes on without this thread */
 bool weft__is_plain_job(const weft_future *f);
 bool weft__job_waits_for_time(weft_future *f); /* a delayed job or then whose time has not come */
@@ -338,12 +342,14 @@ void weft__job_due(weft__link *link, weft__coordinator *c);
 int weft__job_help(weft_future *f, bool awaited);
 void weft__job_dispose(weft_future *f, uint64_t word);
 void weft__job_argument_release(weft_future *f, void *arg);
+void weft__job_cut_off(weft_future *f);        /* CANCELLED(SHUTDOWN) if its function has not started */
 void weft__job_cancel_claimed(weft_future *f); /* the caller has claimed it, with the reason */
 weft_cancel_effect weft__job_request(weft_future *f, weft_cancel_reason reason); /* it is not pending any more */
 
 /* then.c */
 void *weft__then_call(weft_future *f, weft_fn *fn, void *data);
-bool weft__then_made(weft_future *f); /* shutdown may look at it */
+bool weft__then_made(weft_future *f);   /* shutdown may look at it */
+bool weft__then_queued(weft_future *f); /* its input is done, and it has not started */
 /* CANCELLED(SHUTDOWN) if its function has not started; the input is not asked. */
 void weft__then_cut_off(weft_future *f);
 
@@ -357,6 +363,8 @@ weft_cancel_effect weft__cancel(weft_future *f, weft_cancel_reason reason);
 bool weft__job_cancelled(weft_future *job); /* asked itself, or through those that await it, or by shutdown */
 weft_cancel_reason weft__reason_below(weft_cancel_reason reason);
 void weft__request_spread(weft_executor *e); /* a running job was asked to stop: those it concerns look again */
+
+int weft__await(weft_future *f, void **value); /* read.c: weft_await, whatever the future */
 
 /* wait.c */
 int weft__wait_done(weft_future *f, int64_t timeout, bool awaits);

@@ -7,7 +7,7 @@
  * weft_cancelled and weft_fail know which job they are called in, also when a waiting job runs another one.
  *
  * A then (then.c) is a job from the moment when its input is done, and goes through the same hands. */
-#include "future.h"
+#include "run.h"
 
 #include <errno.h>
 
@@ -159,40 +159,9 @@ static unsigned conclude(weft_future *f, void *value, int failure)
     return WEFT_FAILED;
 }
 
-static void *call(weft_future *f, weft_fn *fn, void *arg)
+void weft__job_end(weft_future *f, void *arg, void *value, int failure, unsigned drop)
 {
-    return WEFT__LIKELY(weft__ops_of(f)->kind == WEFT__JOB) ? fn(arg) : weft__then_call(f, fn, arg);
-}
-
-/* Runs a job or then that the caller has claimed, and settles it, dropping `drop` references. */
-void weft__job_execute(weft_future *f, bool taken, bool awaited, unsigned drop)
-{
-    weft__self_t *self = &weft__self;
     weft_executor *e = f->executor;
-    weft_future *outer = self->job;
-    weft_executor *outer_executor = self->job_executor;
-    uint32_t outer_epoch = self->job_epoch;
-    int outer_failure = self->failure;
-    weft_fn *fn = f->fn;
-    void *arg = f->value, *value = NULL;
-    int failure = atomic_load_explicit(&e->broken, memory_order_relaxed);
-    f->outer = (uintptr_t)outer | (taken ? WEFT__RUN_TAKEN : 0) | (awaited ? WEFT__RUN_AWAITED : 0);
-    count_started(f);
-    if (WEFT__LIKELY(failure == 0)) {
-        measure_latency(weft__options_of(f));
-        /* One behind: the first look goes outwards, since requests may have been made before the start. */
-        self->job_epoch = atomic_load_explicit(&e->cancel_epoch, memory_order_relaxed) - 1;
-        self->failure = 0;
-        self->job = f;
-        self->job_executor = e;
-        value = call(f, fn, arg);
-        weft__fork_check(e);
-        failure = self->failure;
-        self->job = outer;
-        self->job_executor = outer_executor;
-        self->job_epoch = outer_epoch;
-        self->failure = outer_failure;
-    }
     if (weft__options_of(f)) {
         weft__job_argument_release(f, arg);
         weft__fork_check(e);
@@ -203,30 +172,55 @@ void weft__job_execute(weft_future *f, bool taken, bool awaited, unsigned drop)
     weft__fork_check(e); /* after destructors; a wait that runs the job goes on with what is the thread's */
 }
 
+/* Runs a job or then that the caller has claimed, and settles it, dropping `drop` references. */
+void weft__job_execute(weft_future *f, bool taken, bool awaited, unsigned drop)
+{
+    weft_executor *e = f->executor;
+    void *arg = f->value, *value = NULL;
+    int failure = atomic_load_explicit(&e->broken, memory_order_relaxed);
+    uintptr_t how = (taken ? WEFT__RUN_TAKEN : 0) | (awaited ? WEFT__RUN_AWAITED : 0);
+    count_started(f);
+    if (WEFT__LIKELY(failure == 0)) {
+        measure_latency(weft__options_of(f));
+        value = weft__call_as_job(f, e, how, false, &failure);
+    } else {
+        f->outer = (uintptr_t)weft__self.job | how;
+    }
+    weft__job_end(f, arg, value, failure, drop);
+}
+
 bool weft__cancels_pending(const weft_executor *e)
 {
     /* Acquire, both, partners of raise_mode and weft__shutdown_begin, which writes the mode first. */
     return weft__phase(e) != WEFT__OPEN && atomic_load_explicit(&e->mode, memory_order_acquire) >= WEFT_CANCEL_PENDING;
 }
 
-/* Only if it has not started: one that runs inside a wait may have its link in a queue still. */
-static void cancel_for_shutdown(weft_future *f)
+/* One that runs inside a wait may have its link in a queue still. */
+void weft__job_cut_off(weft_future *f)
 {
-    if (weft__claim(f, WEFT__CLAIMED, weft__reason_bits(WEFT_REASON_SHUTDOWN)))
-        weft__job_cancel_claimed(f);
+    if (!weft__claim(f, WEFT__CLAIMED, weft__reason_bits(WEFT_REASON_SHUTDOWN)))
+        return;
+    if (weft__job_waits_for_time(f))
+        weft__timed_drop(f);
+    weft__job_cancel_claimed(f);
 }
 
 /* A worker has taken the job's link out of a queue, and with it the queue's reference. */
 void weft__job_taken(weft__link *link, weft__thread *thread)
 {
     weft_future *f = weft__link_future(link);
-    (void)thread;
-    if (WEFT__UNLIKELY(weft__cancels_pending(f->executor)))
-        cancel_for_shutdown(f);
-    if (weft__claim(f, WEFT_RUNNING, 0))
-        weft__job_execute(f, true, false, 1);
-    else
+    weft_executor *e = f->executor;
+    int failure;
+    if (WEFT__UNLIKELY(weft__cancels_pending(e)))
+        weft__job_cut_off(f);
+    if (!weft__claim_to_run(f)) {
         weft__unref(f);
+    } else if (!weft__has_no_options(f) || atomic_load_explicit(&e->broken, memory_order_relaxed)) {
+        weft__job_execute(f, true, false, 1);
+    } else {
+        void *value = weft__call_as_job(f, e, WEFT__RUN_TAKEN, true, &failure);
+        weft__job_end_plain(f, thread, value, failure, 1);
+    }
 }
 
 /* The thread that ran the job is being ended by it. */
@@ -262,13 +256,11 @@ bool weft__stack_is_low(const weft__thread *t)
     return (uintptr_t)&here < (uintptr_t)t->stack_low;
 }
 
-/* Is f what this worker would pop next? Then it comes out of the deque, with the queue's reference. */
-static bool pop_if_newest(weft__thread *t, weft_future *f)
+bool weft__job_pop_if_newest(weft__thread *t, weft_future *f)
 {
-    bool raised = false;
     if (weft__deque_newest(&t->ready) != &f->link)
         return false;
-    weft__link *link = weft__deque_pop(&t->ready, &raised);
+    weft__link *link = weft__ready_take(t);
     if (link == &f->link)
         return true;
     if (link)
@@ -283,13 +275,13 @@ int weft__job_help(weft_future *f, bool awaited)
         weft__job_waits_for_time(f))
         return 0;
     if (WEFT__UNLIKELY(weft__cancels_pending(f->executor))) {
-        cancel_for_shutdown(f);
+        weft__job_cut_off(f);
         weft__fork_check(t->executor);
         return 0;
     }
     if (t->depth >= WEFT__INLINE_DEPTH)
         return -EOVERFLOW;
-    bool taken = pop_if_newest(t, f);
+    bool taken = weft__job_pop_if_newest(t, f);
     if (!weft__claim(f, WEFT_RUNNING, 0)) {
         if (taken) {
             weft__count(&t->port.counts.finished, 1);
@@ -370,7 +362,7 @@ bool weft_cancelled(void)
         return false;
     if (atomic_load_explicit(&job->word, memory_order_relaxed) & WEFT__CANCEL)
         return true;
-    uint32_t epoch = atomic_load_explicit(&self->job_executor->cancel_epoch, memory_order_relaxed);
+    uint32_t epoch = atomic_load_explicit(&job->executor->cancel_epoch, memory_order_relaxed);
     if (WEFT__LIKELY(epoch == self->job_epoch))
         return false;
     self->job_epoch = epoch;

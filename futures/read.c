@@ -125,7 +125,7 @@ static bool take_as_sole_holder(weft_future *f, uint64_t word, void **value)
     return true;
 }
 
-int weft_await(weft_future *f, void **value)
+int weft__await(weft_future *f, void **value)
 {
     uint64_t word = 0;
     int code = wait_to_read(f, true, &word);

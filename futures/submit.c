@@ -55,6 +55,26 @@ weft__options *weft__options_new(weft_executor *e, const weft_submit_options *gi
     return o;
 }
 
+/* Of whatever kind, but for its word, which publishes it; see there. */
+static inline void job_init(weft_future *f, weft_executor *e, const weft__future_ops *ops, weft_fn *fn, void *arg,
+                            weft__options *o)
+{
+    atomic_store_explicit(&f->link.next, NULL, memory_order_relaxed); /* not enclosed: see link.h and tenant.c */
+    atomic_store_explicit(&f->link.ops, &ops->link, memory_order_relaxed);
+    f->executor = e;
+    f->fn = fn;
+    f->value = arg;
+    f->waiters = NULL;
+    atomic_store_explicit(&f->options, o, memory_order_relaxed);
+}
+
+/* Release, partner of the acquire load in shutdown's walk, which may meet the job before any queue does. Workers come by
+ * way of the queue, whose own order publishes the job to them. */
+static inline void job_publish(weft_future *f, unsigned references)
+{
+    atomic_store_explicit(&f->word, references * WEFT__REF, memory_order_release);
+}
+
 /* A job that is not yet queued. NULL: no memory. */
 weft_future *weft__job_new(weft_executor *e, const weft__future_ops *ops, weft_fn *fn, void *arg, weft__options *o,
                            unsigned references)
@@ -63,20 +83,13 @@ weft_future *weft__job_new(weft_executor *e, const weft__future_ops *ops, weft_f
     weft_future *f = port ? weft__slab_alloc(&port->heap, ops->memory) : NULL;
     if (!f)
         return NULL;
-    atomic_store_explicit(&f->link.ops, &ops->link, memory_order_relaxed);
-    f->executor = e;
-    f->fn = fn;
-    f->value = arg;
-    f->waiters = NULL;
-    atomic_store_explicit(&f->options, o, memory_order_relaxed);
+    job_init(f, e, ops, fn, arg, o);
     if (ops->link.expire) { /* before the walk can find it */
         weft__timed *timed = (weft__timed *)(void *)f;
         atomic_init(&timed->todo, 0);
         atomic_init(&timed->armed, false);
     }
-    /* Release, partner of the acquire load in shutdown's walk, which may meet the job before any queue does. Workers
-     * come by way of the queue, whose own order publishes the job to them. */
-    atomic_store_explicit(&f->word, references * WEFT__REF, memory_order_release);
+    job_publish(f, references);
     return f;
 }
 
@@ -136,7 +149,10 @@ void weft__job_launch(weft_future *f)
 static bool measures(weft_executor *e)
 {
     weft__port *port = weft__port_find(e);
-    return port && ++port->measured % WEFT__MEASURE == 0;
+    if (!port || port->unmeasured-- > 0)
+        return false;
+    port->unmeasured = WEFT__MEASURE - 1;
+    return true;
 }
 
 void weft__bear_cancelled(weft_future *f, weft_cancel_reason reason)
@@ -227,9 +243,61 @@ no_memory:
     return -ENOMEM;
 }
 
+/* Nothing is to be decided: no shutdown, no limit that concerns it, no measuring. */
+static inline bool is_simple(const weft_executor *e, weft__port *port, bool own)
+{
+    return weft__phase(e) == WEFT__OPEN && atomic_load_explicit(&e->broken, memory_order_acquire) == 0 &&
+           (own || !e->max_pending) && port->unmeasured > 0;
+}
+
+/* The common case of submit, for a caller with a port at hand; own: he is that worker. False: this is another case, and
+ * nothing was done. */
+static inline bool submit_simply(weft_executor *e, weft__port *port, weft__thread *own, weft_fn *fn, void *arg,
+                                 unsigned references, weft_future **future)
+{
+    if (!is_simple(e, port, own != NULL))
+        return false;
+    weft_future *f = weft__slab_alloc(&port->heap, WEFT__FUTURE_64);
+    *future = f;
+    if (WEFT__UNLIKELY(!f)) {
+        weft__refuse(-ENOMEM);
+        return true;
+    }
+    port->unmeasured--;
+    job_init(f, e, &weft__job_ops, fn, arg, NULL);
+    job_publish(f, references);
+    if (own) {
+        weft__count(&port->counts.submitted, 1);
+        if (WEFT__UNLIKELY(!weft__ready_add(own, &f->link))) {
+            weft__inject_push_own(&e->inject[WEFT_NORMAL], port->hint, &f->link, &f->link);
+            weft__notify(e);
+        }
+    } else if (WEFT__UNLIKELY(!weft__enqueue_by(port, e, WEFT_NORMAL, &f->link, &f->link, 1))) {
+        weft__job_discard(f, references);
+        return false;
+    }
+    return true;
+}
+
+/* Likewise, for any caller. True: *future is the job, or NULL with errno. With one reference, the queue's, it may be gone
+ * and only tells that it was accepted. */
+static inline bool submit_at_hand(weft_executor *e, weft_fn *fn, void *arg, unsigned references, weft_future **future)
+{
+    const weft__self_t *self = &weft__self;
+    weft__thread *t = self->thread;
+    if (!e || !fn || weft__stale(e))
+        return false;
+    if (t && t->executor == e)
+        return submit_simply(e, &t->port, t, fn, arg, references, future);
+    return self->port_id == e->id && !self->coordinator &&
+           submit_simply(e, self->port, NULL, fn, arg, references, future);
+}
+
 weft_future *weft_submit(weft_executor *e, weft_fn *fn, void *arg)
 {
     weft_future *f = NULL;
+    if (WEFT__LIKELY(submit_at_hand(e, fn, arg, 2, &f)))
+        return f;
     if (!fn)
         return weft__refuse(-EINVAL);
     if (!(e = weft__executor_or_default(e)))
@@ -268,6 +336,8 @@ weft_future *weft_submit_copy(weft_executor *e, weft_fn *fn, const void *arg, si
 int weft_execute(weft_executor *e, weft_fn *fn, void *arg)
 {
     weft_future *f = NULL;
+    if (WEFT__LIKELY(submit_at_hand(e, fn, arg, 1, &f)))
+        return f ? 0 : -ENOMEM;
     if (!fn)
         return -EINVAL;
     if (!(e = weft__executor_or_default(e)))

@@ -2,7 +2,9 @@
  *
  * Nothing is listed while an executor lives: what is pending at shutdown is found by walking its slab, and the few
  * futures that are too large for it. A walk may not free, so it takes references, a buffer full at a time. Jobs are
- * left to the queues, but for those that no queue has: with a delay, or waiting for room in a group. */
+ * left to the queues, but for those that no queue has (with a delay, or waiting for room in a group) and those in a
+ * queue that is closed to all but its owner (executor/block.c): these are cancelled where they are, and the owner drops
+ * them when he comes to them. */
 #include "future.h"
 #include "token.h"
 
@@ -26,18 +28,30 @@ typedef struct catch
     weft_future **found;
     size_t room, n;
     bool jobs_gone; /* no job runs any more */
+    bool queued;    /* what has not started falls, and may be in a closed queue */
     bool missed;    /* there was more than room */
 }
 catch;
 
-static bool falls_now(weft_future *f, bool jobs_gone)
+/* A job that has not started and that nobody but a busy worker can reach? Also of memory that is being made into
+ * something else. A job that is still being submitted is not enclosed: it may yet be refused. */
+static bool is_enclosed(const weft_future *f)
+{
+    uint64_t word = weft__word(f);
+    return weft__refs(word) > 0 && weft__state(word) == WEFT_PENDING && weft__link_enclosed(&f->link);
+}
+
+static bool falls_now(weft_future *f, const catch *c)
 {
     const weft__future_ops *ops = weft__ops_of(f);
     if (ops->kind == WEFT__JOB)
-        return weft__job_waits_for_time(f) || (weft__cancels_pending(f->executor) && weft__child_waits_for_room(f));
+        return weft__job_waits_for_time(f) || (c->queued && is_enclosed(f)) ||
+               (weft__cancels_pending(f->executor) && weft__child_waits_for_room(f));
     if (ops->kind == WEFT__THEN && !weft__then_made(f))
         return false; /* its maker looks at the seal next */
-    if (jobs_gone || ops->kind == WEFT__SLEEP)
+    if (ops->kind == WEFT__THEN && c->queued && weft__then_queued(f))
+        return true;
+    if (c->jobs_gone || ops->kind == WEFT__SLEEP)
         return true;
     if (ops->kind == WEFT__PROMISE)
         return false;
@@ -64,13 +78,15 @@ static void visit(void *object, void *data)
 {
     weft_future *f = object;
     catch *c = data;
-    if (weft__refs(weft__word(f)) == 0 || weft__done(weft__word(f)) || weft__is_plain_job(f))
+    if (weft__refs(weft__word(f)) == 0 || weft__done(weft__word(f)))
+        return;
+    if (weft__is_plain_job(f) && !(c->queued && is_enclosed(f)))
         return;
     if (c->n == c->room) {
         c->missed = true;
         return;
     }
-    if (weft__try_ref_undone(f) && (falls_now(f, c->jobs_gone) || !unref_in_walk(f)))
+    if (weft__try_ref_undone(f) && (falls_now(f, c) || !unref_in_walk(f)))
         c->found[c->n++] = f;
 }
 
@@ -86,7 +102,9 @@ static void visit_large(weft_executor *e, catch *c)
 static void cut_off(weft_future *f)
 {
     const weft__future_ops *ops = weft__ops_of(f);
-    if (ops->kind == WEFT__THEN) {
+    if (ops->kind == WEFT__JOB) {
+        weft__job_cut_off(f);
+    } else if (ops->kind == WEFT__THEN) {
         weft__then_cut_off(f);
     } else if (ops->abandon && ops->kind != WEFT__SLEEP) {
         if (weft__settle_cancelled(f, WEFT_REASON_SHUTDOWN))
@@ -105,7 +123,7 @@ static bool sweep_once(weft_executor *e, catch *c)
     visit_large(e, c);
     bool any = false;
     for (size_t i = 0; i < c->n; i++) {
-        if (falls_now(c->found[i], c->jobs_gone)) {
+        if (falls_now(c->found[i], c)) {
             cut_off(c->found[i]);
             any = true;
         }
@@ -119,14 +137,15 @@ static bool sweep_once(weft_executor *e, catch *c)
 static bool sweep(weft_executor *e, bool jobs_gone)
 {
     weft_future *few[FEW];
-    catch c = {.found = few, .room = FEW, .jobs_gone = jobs_gone};
+    bool queued = e->workers == 1 && weft__cancels_pending(e);
+    catch c = {.found = few, .room = FEW, .jobs_gone = jobs_gone, .queued = queued};
     bool any = sweep_once(e, &c);
     if (!c.missed)
         return any;
     size_t room = weft__slab_live(&e->slab, WEFT__KIND_FUTURE) + FEW;
     weft_future **many = weft__memory_alloc(room * sizeof *many);
     if (many)
-        c = (catch){.found = many, .room = room, .jobs_gone = jobs_gone};
+        c = (catch){.found = many, .room = room, .jobs_gone = jobs_gone, .queued = queued};
     do
         sweep_once(e, &c);
     while (c.missed);

@@ -237,6 +237,11 @@ bool weft__then_made(weft_future *f)
     return atomic_load_explicit(&then_of(f)->timed.made, memory_order_seq_cst);
 }
 
+bool weft__then_queued(weft_future *f)
+{
+    return stage_of(f) == OWN && weft__state(weft__word(f)) == WEFT_PENDING && !weft__job_waits_for_time(f);
+}
+
 static const weft__future_ops then_ops = {
     .link = {.run = weft__job_taken, .handle = weft__timed_handle, .expire = weft__job_due},
     .kind = WEFT__THEN,

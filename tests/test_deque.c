@@ -25,7 +25,7 @@ typedef struct fixture {
 static void make(fixture *f, size_t capacity, uint64_t window, uint64_t start)
 {
     weft__deque_init(&f->deque, f->slots, capacity, window);
-    f->deque.bottom = start;
+    atomic_init(&f->deque.bottom, start);
     f->deque.limit = start;
     atomic_store_explicit(&f->deque.top, start, memory_order_relaxed);
     atomic_store_explicit(&f->deque.split, start, memory_order_seq_cst);

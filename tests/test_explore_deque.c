@@ -18,6 +18,7 @@
 #define weft__deque_steal        explored_steal
 #define weft__deque_visible      explored_visible
 #define weft__deque_size         explored_size
+#define weft__deque_length       explored_length
 #define weft__deque_publish      explored_publish
 #define weft__deque_check        explored_check
 #define weft__deque_raise        explored_raise
@@ -27,7 +28,8 @@
 
 enum { MOST_ENTRIES = 16, MOST_SLOTS = 8 };
 
-/* The scenario: the owner's program (u push, p pop, b publish) and what the thieves do. */
+/* The scenario: the owner's program (u push, p pop, b publish; of a closed deque k keep, t take, or else pop) and what the
+ * thieves do. */
 static const char *program;
 static size_t capacity;
 static uint64_t window;
@@ -48,9 +50,11 @@ static void setup(void)
 {
     memset((void *)&memory, 0, sizeof memory);
     weft__deque_init(&memory.deque, memory.slots, capacity, window);
-    memory.deque.bottom = memory.deque.limit = first_index;
+    atomic_init(&memory.deque.bottom, first_index);
+    memory.deque.limit = first_index;
     atomic_store_explicit(&memory.deque.top, first_index, memory_order_relaxed);
     atomic_store_explicit(&memory.deque.split, first_index, memory_order_release);
+    explore_passed(&memory.deque.bottom, sizeof memory.deque.bottom); /* the owner's; length is not explored */
     explore_memory(&memory, sizeof memory);
 }
 
@@ -83,10 +87,13 @@ static void owner(void)
             enum weft__push pushed = weft__deque_push(&memory.deque, (void *)(uintptr_t)((memory.accepted + 1) * 16));
             memory.accepted += pushed != WEFT__PUSH_FULL;
             raised = pushed == WEFT__PUSH_VISIBLE;
+        } else if (*step == 'k') {
+            memory.accepted += weft__deque_keep(&memory.deque, (void *)(uintptr_t)((memory.accepted + 1) * 16));
         } else if (*step == 'b') {
             raised = weft__deque_publish(&memory.deque);
         } else {
-            void *x = weft__deque_pop(&memory.deque, &raised);
+            void *x = *step == 't' ? weft__deque_take(&memory.deque) : NULL;
+            x = x != NULL ? x : weft__deque_pop(&memory.deque, &raised);
             if (x != NULL) {
                 note(x);
             }
@@ -149,7 +156,7 @@ static const char *verdict(void)
 
     memcpy(times, memory.taken, sizeof times);
     uint64_t top = atomic_load_explicit(&memory.deque.top, memory_order_relaxed);
-    for (uint64_t i = top; weft__deque_below(i, memory.deque.bottom); i++) {
+    for (uint64_t i = top; weft__deque_below(i, weft__deque_bottom(&memory.deque)); i++) {
         times[(uintptr_t)atomic_load_explicit(&memory.slots[i & (capacity - 1)], memory_order_relaxed) / 16]++;
     }
     for (unsigned e = 1; e <= MOST_ENTRIES; e++) {
@@ -275,6 +282,45 @@ static void test_explore_sleeping_thieves_and_retractions(void **state)
     search_longer(cases, sizeof cases / sizeof cases[0]);
 }
 
+/* A closed deque whose owner publishes all that it has, and goes on while thieves take it. */
+static void test_explore_closed_deque(void **state)
+{
+    static const char *const programs[] = {"kkkbtttt", "kkbtkktt", "kktbkbtt", "kbktbttk", "kkkkbttkkt"};
+
+    (void)state;
+    states = 0;
+    capacity = window = 4;
+    first_index = UINT64_MAX - 2;
+    for (int asleep = 0; asleep < 2; asleep++) {
+        sleeping = asleep != 0;
+        for (size_t i = 0; i < sizeof programs / sizeof programs[0]; i++) {
+            assert_null(search(programs[i], 1, 4, EXPLORE_SOUND));
+        }
+        assert_null(search("kkbt", 2, 2, EXPLORE_SOUND));
+    }
+    print_message("%lu states\n", states);
+}
+
+/* An open deque to which several entries are added in one step. */
+static void test_explore_batches(void **state)
+{
+    static const char *const programs[] = {"kkkbppp", "kkbpkkbpp", "ukkbppp"};
+
+    (void)state;
+    states = 0;
+    capacity = 4;
+    window = 0;
+    first_index = UINT64_MAX - 2;
+    for (int asleep = 0; asleep < 2; asleep++) {
+        sleeping = asleep != 0;
+        for (size_t i = 0; i < sizeof programs / sizeof programs[0]; i++) {
+            assert_null(search(programs[i], 1, 4, EXPLORE_SOUND));
+        }
+        assert_null(search("kkbp", 2, 2, EXPLORE_SOUND));
+    }
+    print_message("%lu states\n", states);
+}
+
 static void expect_caught(enum explore_fault fault, const char *steps, uint64_t w, const char *wrong)
 {
     capacity = 4;
@@ -319,6 +365,8 @@ int main(void)
         cmocka_unit_test(test_explore_sleeping_thief),
         cmocka_unit_test(test_explore_longer_programs),
         cmocka_unit_test(test_explore_sleeping_thieves_and_retractions),
+        cmocka_unit_test(test_explore_closed_deque),
+        cmocka_unit_test(test_explore_batches),
         cmocka_unit_test(test_explore_catches_weak_stores),
         cmocka_unit_test(test_explore_catches_a_last_entry_that_is_not_fought_for),
         cmocka_unit_test(test_explore_catches_steals_that_are_not_atomic),

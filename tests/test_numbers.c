@@ -237,14 +237,15 @@ static void cycle_reset(void)
     cycle.cheapest = UINT_MAX;
 }
 
-/* What a job submits runs newest first. */
+/* What a job submits runs newest first. Returns the future of the last one to run. */
 static void *submit_own(void *executor)
 {
     static char end;
-    for (int i = 0; i < STEPPED; i++) {
-        TEST_EXPECT(weft_execute(executor, stepped, i == 0 ? &end : NULL) == 0);
+    weft_future *last = weft_submit(executor, stepped, &end);
+    for (int i = 1; i < STEPPED; i++) {
+        TEST_EXPECT(weft_execute(executor, stepped, NULL) == 0);
     }
-    return NULL;
+    return last;
 }
 
 typedef struct own {
@@ -269,21 +270,44 @@ static void *count_in_job(void *argument)
     return NULL;
 }
 
+/* On one worker, while `others` are held up. */
+static own count_jobs_of_jobs(unsigned others)
+{
+    weft_executor *executor = test_executor(1 + others);
+    warm_up(executor);
+    test_gate *gate = others ? test_block(executor, others) : NULL;
+    own o = {.executor = executor};
+    assert_int_equal(weft_await(weft_submit(executor, count_in_job, &o), NULL), 0);
+    cycle_reset();
+    void *last = NULL;
+    assert_int_equal(weft_await(weft_submit(executor, submit_own, executor), &last), 0);
+    assert_int_equal(weft_await(last, NULL), 0);
+    if (gate) {
+        test_unblock(gate);
+    }
+    test_destroy(executor);
+    assert_int_equal(cycle.cycles, STEPPED - 1);
+    return o;
+}
+
 static void test_locked_jobs_of_jobs(void **state)
 {
     (void)state;
     steps_install();
-    weft_executor *executor = test_executor(1);
-    warm_up(executor);
-    own o = {.executor = executor};
-    assert_int_equal(weft_await(weft_submit(executor, count_in_job, &o), NULL), 0);
-    cycle_reset();
-    assert_int_equal(weft_await(weft_submit(executor, submit_own, executor), NULL), 0);
-    test_destroy(executor); /* drains */
-    assert_int_equal(cycle.cycles, STEPPED - 1);
+    own o = count_jobs_of_jobs(1);
     assert_int_equal(o.submit, 1);
     assert_int_equal(o.await, 4);
     assert_int_equal(cycle.cheapest, 3);
+}
+
+static void test_locked_jobs_of_jobs_with_one_worker(void **state)
+{
+    (void)state;
+    steps_install();
+    own o = count_jobs_of_jobs(0);
+    assert_int_equal(o.submit, 0);
+    assert_int_equal(o.await, 2);
+    assert_int_equal(cycle.cheapest, 2);
 }
 
 static bool is_done(void *future)
@@ -312,10 +336,10 @@ static void test_locked_jobs_from_outside(void **state)
     }
     test_destroy(executor);
     assert_int_equal(cycle.cycles, STEPPED - 1);
-    /* Two a job, one more to take it out of the inbox; and once the second batch: three to take it, one to put each but
+    /* Two a job, one more to take it out of the inbox; and once the second batch: three to take it, one to put all but
      * the first of it into the inbox, and that one is not taken out of there. */
     assert_int_equal(cycle.cheapest, 3);
-    assert_int_equal(cycle.sum, (STEPPED - 1) * 3 + 3 + WEFT__BATCH - 1 - 1);
+    assert_int_equal(cycle.sum, (STEPPED - 1) * 3 + 3 + 1 - 1);
 }
 
 /* ---- derived futures ---- */
@@ -474,6 +498,7 @@ int main(void)
         TEST(test_locked_wait_that_blocks),
         TEST(test_locked_promise),
         TEST(test_locked_jobs_of_jobs),
+        TEST(test_locked_jobs_of_jobs_with_one_worker),
         TEST(test_locked_jobs_from_outside),
         TEST(test_locked_gather_for_each_input),
         TEST(test_locked_timers),

@@ -348,6 +348,67 @@ static void test_shd_03_cancel_all_asks_running_jobs_too(void **state)
     check_cancelling(WEFT_CANCEL_ALL);
 }
 
+/* What a busy worker has submitted itself, in each of the ways in which that comes into its own queue. */
+typedef struct busy {
+    weft_executor *executor;
+    test_gate *gate;
+    weft_future *plain, *with_options, *then;
+    test_cell cells[3];
+} busy;
+
+static void *run_cell(void *value, void *cell)
+{
+    (void)value;
+    return test_cell_run(cell);
+}
+
+static void *submit_and_be_busy(void *arg)
+{
+    busy *b = arg;
+    const weft_submit_options freeing = {.free_arg = test_cell_free_arg};
+    weft_promise *promise = weft_promise_create(b->executor);
+    weft_future *future = weft_promise_future(promise);
+    b->plain = weft_submit(b->executor, test_cell_run, &b->cells[0]);
+    b->with_options = weft_submit_with(b->executor, test_cell_run, &b->cells[1], &freeing);
+    b->then = weft_then(future, run_cell, &b->cells[2]);
+    weft_promise_resolve(promise, NULL, NULL); /* here, so the then is this worker's */
+    weft_future_release(future);
+    weft_promise_destroy(promise);
+    test_gate_pass(b->gate);
+    return NULL;
+}
+
+static void check_jobs_of_a_busy_worker(unsigned workers)
+{
+    busy b = {.executor = test_executor(workers), .gate = test_gate_make()};
+    test_gate *others = workers > 1 ? test_block(b.executor, workers - 1) : NULL;
+    weft_future *job = weft_submit(b.executor, submit_and_be_busy, &b);
+    test_gate_await(b.gate, 1);
+    assert_int_equal(weft_executor_shutdown(b.executor, WEFT_CANCEL_PENDING, WEFT_MILLISECONDS(10)), -ETIMEDOUT);
+    weft_future *queued[] = {b.plain, b.with_options, b.then};
+    for (int i = 0; i < 3; i++) {
+        assert_done_soon(queued[i]);
+        assert_cancelled(queued[i], WEFT_REASON_SHUTDOWN);
+        assert_int_equal(test_get(b.cells[i].ran), 0);
+        weft_future_release(queued[i]);
+    }
+    assert_int_equal(test_get(b.cells[1].arg_freed), 1);
+    assert_int_equal(weft_future_state(job), WEFT_RUNNING);
+    test_gate_open(b.gate);
+    if (others) {
+        test_unblock(others);
+    }
+    assert_int_equal(weft_await(job, NULL), 0);
+    test_destroy(b.executor);
+}
+
+static void test_shd_03_cancel_pending_finds_what_a_busy_worker_submitted(void **state)
+{
+    (void)state;
+    check_jobs_of_a_busy_worker(1);
+    check_jobs_of_a_busy_worker(2);
+}
+
 static void test_shd_03_a_job_that_obeys_is_cancelled_by_shutdown(void **state)
 {
     (void)state;
@@ -646,6 +707,7 @@ int main(void)
         TEST(test_shd_02_quiet_includes_callbacks),
         TEST(test_shd_03_cancel_pending_lets_running_jobs_be),
         TEST(test_shd_03_cancel_all_asks_running_jobs_too),
+        TEST(test_shd_03_cancel_pending_finds_what_a_busy_worker_submitted),
         TEST(test_shd_03_a_job_that_obeys_is_cancelled_by_shutdown),
         TEST(test_shd_03_an_earlier_reason_stays),
         TEST(test_shd_03_race_of_cancelling_with_starting_jobs),
