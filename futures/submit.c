@@ -72,7 +72,6 @@ weft_future *weft__job_new(weft_executor *e, const weft__future_ops *ops, weft_f
     if (ops->link.expire) { /* before the walk can find it */
         weft__timed *timed = (weft__timed *)(void *)f;
         atomic_init(&timed->todo, 0);
-        atomic_init(&timed->armed, false);
     }
     /* Release, partner of the acquire load in shutdown's walk, which may meet the job before any queue does. Workers
      * come by way of the queue, whose own order publishes the job to them. */
