@@ -190,8 +190,8 @@ void weft__timed_drop(weft_future *f)
         next = (seen & ~(uint32_t)WEFT__ARMED) | (timed ? WEFT__DISARM : 0);
         /* acq_rel: see weft__timed_fired, and weft__poke. */
     } while (!atomic_compare_exchange_weak_explicit(todo, &seen, next, memory_order_acq_rel, memory_order_acquire));
-    if (!timed) {       /* a job; no other is armed then */
-        weft__unref(f); /* what weft__timed_arm took; the caller has his own */
+    if (!timed) { /* a job; no other is armed then. What weft__timed_arm took; the caller has his own */
+        weft__unref(f);
         return;
     }
     weft__count_for(f->executor, offsetof(weft__counts, timers_dropped), 1);

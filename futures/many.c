@@ -414,7 +414,11 @@ static int lend_all(weft__many *g, weft_future *const futures[], size_t *pending
                 weft__unlend(futures[i]);
             return code;
         }
-        *pending = *pending < i ? *pending : i; /* for all that is known */
+        word = weft__word(input);
+        if (weft__done(word))
+            note_done(g, i, word); /* in its place: of failures that are there the first is the one that is told */
+        else if (*pending == n)
+            *pending = i;
     }
     return 0;
 }
