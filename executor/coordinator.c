@@ -10,6 +10,12 @@
  * wheel together with all others that are due. The other way round, some would expire while an earlier one was on its
  * way.
  *
+ * The pause. If a million timers are due within a second, going to sleep and waking up for each would cost more than
+ * the timers. So when it has gone to sleep HURRIES times in a row because a timer had fired and the next was due within
+ * PAUSE_NS, it sleeps until PAUSE_NS after the last that fired, and finds what is due by then in one piece. Nothing else
+ * is late for that: a message that is urgent, or arms a timer for an earlier moment, wakes it as ever, and any that is
+ * found puts an end to it; and a lone timer, or a few close together, do not go so far.
+ *
  * Order. Messages are handled in the order in which they were posted. A callback is posted before its future can be
  * seen DONE, and deferred in that order, so callbacks of one executor run in the order in which their futures resolved.
  *
@@ -20,7 +26,7 @@
 #include "clock.h"
 #include "executor.h"
 
-enum { LAZY_POSTS = 256, SOON_NS = 10000000 };
+enum { LAZY_POSTS = 256, SOON_NS = 10000000, PAUSE_NS = 1 << 17, HURRIES = 8 };
 
 bool weft__coordinator_post(weft__coordinator *c, weft__link *link, int64_t deadline)
 {
@@ -83,6 +89,7 @@ static void handle_messages(weft__coordinator *c)
     for (weft__link *link = weft__mailbox_take(&c->mailbox); link;) {
         weft__link *next = atomic_load_explicit(&link->next, memory_order_relaxed);
         c->busy = true;
+        c->hurries = 0;
         weft__link_ops(link)->handle(link, c);
         weft__fork_check(c->executor);
         link = next;
@@ -95,6 +102,7 @@ static void expire_timers(weft__coordinator *c, int64_t now)
     while ((timer = weft__wheel_expire(&c->wheel, now))) {
         weft__link *link = weft__timer_link(timer);
         c->busy = true;
+        c->fired_at = now;
         weft__link_ops(link)->expire(link, c);
         weft__fork_check(c->executor);
     }
@@ -134,6 +142,21 @@ static void sleep_until(weft__coordinator *c, int64_t next)
     atomic_store_explicit(&c->lingers, true, memory_order_relaxed);
 }
 
+/* When to wake up, if the wheel wants it to be at `next` and this round began at `now`. */
+static int64_t pace(weft__coordinator *c, int64_t now, int64_t next)
+{
+    if (c->executor->clock || now - c->fired_at >= PAUSE_NS || next - now >= PAUSE_NS) {
+        c->hurries = 0;
+        return next;
+    }
+    if (c->hurries < HURRIES) {
+        c->hurries++;
+        return next;
+    }
+    int64_t later = c->fired_at + PAUSE_NS;
+    return next > later ? next : later;
+}
+
 static void round_once(weft__coordinator *c)
 {
     weft_executor *e = c->executor;
@@ -149,7 +172,10 @@ static void round_once(weft__coordinator *c)
     if (weft__phase(e) != WEFT__OPEN && weft__shutdown_step(e))
         return;
     int64_t next = weft__wheel_next(&c->wheel);
-    if (next > now && next > weft__executor_now(e))
+    if (next <= now) /* something is due, or the wheel has more to spread */
+        return;
+    next = pace(c, now, next);
+    if (next > weft__executor_now(e))
         sleep_until(c, next);
 }
 

@@ -21,8 +21,10 @@ typedef struct weft__coordinator {
     weft_executor *executor;
     weft__link *callbacks_first, *callbacks_last; /* callbacks due to run, oldest first */
     weft__port port;
-    bool busy;   /* this round had something to do */
-    bool closed; /* the mailbox is closed: nothing is left to do but to end */
+    bool busy;        /* this round had something to do */
+    bool closed;      /* the mailbox is closed: nothing is left to do but to end */
+    unsigned hurries; /* sleeps in a row that were short because timers come close together, up to a few */
+    int64_t fired_at; /* the time of the last round in which a timer fired; 0: none has */
     pthread_t id;
     _Atomic(bool) lingers; /* it sleeps for SOON_NS at most, or is awake; posters of what can wait a little read it */
     _Atomic(uint32_t) in_callback; /* 1 while foreign code runs here; who only wants figures does not wait for it */

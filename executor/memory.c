@@ -12,6 +12,9 @@
 
 #include <stdlib.h>
 
+/* From this size on a block is worth asking for huge pages: to touch it for the first time costs a quarter then. */
+enum { HUGE_FROM = 4 << 20 };
+
 bool weft__memory_custom;
 
 /* Written by weft_set_allocator, read by alloc and free on any thread; see above. */
@@ -45,8 +48,12 @@ static void uncount(size_t size)
 void *weft__memory_alloc(size_t size)
 {
     void *memory = weft__memory_custom ? hook.alloc(size, hook.data) : malloc(size);
-    if (memory != NULL) {
-        count(size);
+    if (memory == NULL) {
+        return NULL;
+    }
+    count(size);
+    if (size >= HUGE_FROM && !weft__memory_custom) {
+        weft__pages_ask_huge(memory, size);
     }
     return memory;
 }

@@ -74,16 +74,16 @@ enum {
 #endif
 };
 
-static_assert(WEFT__CHUNK_HEADER % 64 == 0, "objects are aligned to 64 bytes, those of 96 to 32");
+static_assert(WEFT__CHUNK_HEADER % 64 == 0, "objects are aligned to 64 bytes, those of 96 to 32, those of 88 to 8");
 static_assert(offsetof(weft__chunk, ring) == 0 && offsetof(weft__region, ring) == 0,
               "rings are cast to what they list");
 static_assert(sizeof(weft__region) == WEFT__LINE, "the region fits where the header has room");
 
 const weft__slab_shape weft__slab_shapes[WEFT__SLAB_CLASSES] = {
-    [WEFT__FUTURE_64] = {64, WEFT__KIND_FUTURE},   [WEFT__FUTURE_96] = {96, WEFT__KIND_FUTURE},
-    [WEFT__FUTURE_128] = {128, WEFT__KIND_FUTURE}, [WEFT__FUTURE_192] = {192, WEFT__KIND_FUTURE},
-    [WEFT__CALLBACK] = {96, WEFT__KIND_CALLBACK},  [WEFT__OPTIONS] = {128, WEFT__KIND_OPTIONS},
-    [WEFT__TOKEN] = {128, WEFT__KIND_TOKEN},
+    [WEFT__FUTURE_64] = {64, WEFT__KIND_FUTURE},   [WEFT__FUTURE_88] = {88, WEFT__KIND_FUTURE},
+    [WEFT__FUTURE_96] = {96, WEFT__KIND_FUTURE},   [WEFT__FUTURE_128] = {128, WEFT__KIND_FUTURE},
+    [WEFT__FUTURE_192] = {192, WEFT__KIND_FUTURE}, [WEFT__CALLBACK] = {96, WEFT__KIND_CALLBACK},
+    [WEFT__OPTIONS] = {128, WEFT__KIND_OPTIONS},   [WEFT__TOKEN] = {128, WEFT__KIND_TOKEN},
 };
 
 const weft__chunk weft__chunk_none = {.free = 0};

@@ -30,6 +30,7 @@
 
 enum weft__slab_class {
     WEFT__FUTURE_64,
+    WEFT__FUTURE_88,
     WEFT__FUTURE_96,
     WEFT__FUTURE_128,
     WEFT__FUTURE_192,

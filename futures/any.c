@@ -104,7 +104,7 @@ static void any_dispose(weft_future *f, uint64_t word)
         if (won && is_surplus(g, i))
             weft__unref(g->inputs[i]);
         else
-            weft__unlend(g->inputs[i]);
+            weft__many_give_back(g, g->inputs[i]);
         if (weft__stale(f->executor)) /* a destructor forked, and this is the child */
             return;
     }

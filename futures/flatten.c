@@ -307,7 +307,7 @@ static const weft__future_ops flatten_ops = {
 /* A flatten that nobody sees yet, with a loan of the outer future. NULL: errno. */
 static flatten *flatten_new(weft_future *outer)
 {
-    flatten *x = (flatten *)(void *)weft__derived_new(outer, &flatten_ops, true);
+    flatten *x = (flatten *)(void *)weft__derived_new(outer, &flatten_ops, true, NULL);
     if (!x)
         return NULL;
     x->node.notify = outer_done;

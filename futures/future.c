@@ -34,6 +34,13 @@ void weft__future_publish(weft_future *f, unsigned references, uint64_t bits)
     atomic_store_explicit(&f->word, references * WEFT__REF | bits, memory_order_seq_cst);
 }
 
+/* Nothing can happen to one that is done, so the walk passes it over and its maker needs no look. Release: the outcome,
+ * for whoever the program hands it to in ways that order nothing. */
+void weft__future_publish_done(weft_future *f, unsigned references, uint64_t bits)
+{
+    atomic_store_explicit(&f->word, references * WEFT__REF | bits, memory_order_release);
+}
+
 weft_future *weft__future_new(weft_executor *e, const weft__future_ops *ops)
 {
     weft__port *port = weft__port_get(e);
@@ -96,6 +103,12 @@ void weft__hold(weft_future *f)
     atomic_fetch_add_explicit(&f->holds, 1, memory_order_relaxed);
 }
 
+void weft__hold_unseen(weft_future *f)
+{
+    /* Relaxed, both: the maker alone knows it. */
+    atomic_store_explicit(&f->holds, atomic_load_explicit(&f->holds, memory_order_relaxed) + 1, memory_order_relaxed);
+}
+
 /* Disposing of a derived future drops its inputs, which may be derived futures again: in a loop, not by recursion. The
  * link is free by now to chain them. */
 static void dispose_in_turn(weft_future *f)
@@ -115,8 +128,10 @@ static void dispose_in_turn(weft_future *f)
 
 void weft__let_go(weft_future *f)
 {
-    /* acq_rel, with all other drops: who frees comes after everybody's last use. */
-    if (atomic_fetch_sub_explicit(&f->holds, 1, memory_order_acq_rel) == 1)
+    /* If this is the last one nobody is left who could add another, and no read-modify-write is needed. Acquire and
+     * acq_rel, with all other drops: who frees comes after everybody's last use. */
+    if (atomic_load_explicit(&f->holds, memory_order_acquire) == 1 ||
+        atomic_fetch_sub_explicit(&f->holds, 1, memory_order_acq_rel) == 1)
         dispose_in_turn(f);
 }
 
@@ -202,11 +217,11 @@ int weft__lend(weft_future *f, bool duty)
     }
 }
 
-void weft__unlend(weft_future *f)
+uint64_t weft__lend_unlocked(weft_future *f)
 {
-    /* Release, partner of the acquire by who moves the value out and finds no loan (read.c). */
-    atomic_fetch_sub_explicit(&f->word, WEFT__LENT, memory_order_release);
-    weft__unref(f);
+    weft__lock(f);
+    weft__unlock(f, 0, 0);
+    return weft__word(f);
 }
 
 bool weft__try_ref_undone(weft_future *f)

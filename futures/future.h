@@ -56,6 +56,7 @@ enum { WEFT__CLAIMED = 6 }; /* beside enum weft_state */
 #define WEFT__LENT_MASK     (UINT64_C(0xffffff) << 15)
 #define WEFT__REF           (UINT64_C(1) << 39)
 #define WEFT__REF_MASK      (~UINT64_C(0) << 39)
+#define WEFT__HALF_FULL     (UINT64_C(1) << 63 | UINT64_C(1) << 38) /* the highest bits of the two counts */
 
 typedef enum weft__kind {
     WEFT__JOB,
@@ -99,7 +100,8 @@ struct weft_future {
         weft_fn *fn;     /* of a job or then until it started */
         uintptr_t outer; /* of one while it runs: the job that it interrupted, with WEFT__RUN_*; its thread's */
         struct {
-            _Atomic(uint32_t) todo; /* derived and timer futures: what the coordinator is to do; weft__poke */
+            _Atomic(uint32_t) todo; /* derived and timer futures: what the coordinator is to do, and whether a timer
+                                       counts; derive.c */
             int32_t error;          /* written by the settler before done */
         };
     };
@@ -118,8 +120,7 @@ _Static_assert(sizeof(weft_future) == 64, "a job takes one cache line");
 typedef struct weft__timed {
     weft_future base;
     weft__timer timer;      /* the coordinator's; deadline: set before it is armed. WEFT_FOREVER: there is none */
-    _Atomic(uint32_t) todo; /* of a delayed job and a then; of the others base.todo */
-    _Atomic(bool) armed;    /* neither fired nor dropped; whoever clears it counts the timer as one or the other */
+    _Atomic(uint32_t) todo; /* of a delayed job and a then; of the others base.todo. A sleep ends before it */
     /* wait_for.c and then.c: */
     uint8_t flags; /* what was asked for; constant once made */
     union {
@@ -132,7 +133,8 @@ typedef struct weft__timed {
     };
 } weft__timed;
 _Static_assert(offsetof(weft__timed, timer) == offsetof(weft_future, link) + WEFT__TIMER_OFFSET, "see link.h");
-_Static_assert(sizeof(weft__timed) <= 96, "a sleep and a delayed job take 96 bytes");
+_Static_assert(sizeof(weft__timed) <= 96, "a delayed job takes 96 bytes");
+_Static_assert(offsetof(weft__timed, todo) <= 88, "a sleep takes 88 bytes");
 
 /* A job's place in the list of a token, whose cancellation it shares. */
 struct weft__member {
@@ -231,14 +233,48 @@ bool weft__any_stale(weft_future *const futures[], size_t n); /* was one of them
 weft_future *weft__future_new(weft_executor *e, const weft__future_ops *ops); /* NULL: errno ENOMEM */
 void weft__future_init(weft_future *f, weft_executor *e, const weft__future_ops *ops);
 void weft__future_publish(weft_future *f, unsigned references, uint64_t bits);
+void weft__future_publish_done(weft_future *f, unsigned references, uint64_t bits); /* bits: the state among them */
 void weft__unref(weft_future *f);
 void weft__hold(weft_future *f);
+void weft__hold_unseen(weft_future *f); /* the same, before it is published */
 void weft__let_go(weft_future *f);
 void weft__future_reap(weft_future *f, uint64_t word); /* who dropped the last reference */
 /* A reference and a loan for a derived future, which may take over the duty to report f's error. -EOVERFLOW: too
  * many. */
 int weft__lend(weft_future *f, bool duty);
-void weft__unlend(weft_future *f);
+uint64_t weft__lend_unlocked(weft_future *f); /* the rare part of what follows: the word once it is not locked */
+
+/* The same of one that is done, without the duty; *word: as it was, or is. False, and nothing done: it is not done, or
+ * takes a closer look, which weft__lend has. */
+static inline bool weft__lend_done(weft_future *f, uint64_t *word)
+{
+    uint64_t seen = atomic_load_explicit(&f->word, memory_order_relaxed);
+    /* An addition cannot refuse, so beyond half of what there is room for each step is looked at: between this look and
+     * the addition there are not as many threads as would fill the other half. */
+    if (!weft__done(seen) || seen & (WEFT__LOCK | WEFT__HALF_FULL))
+        return false;
+    /* Acquire: the outcome. And one step with the look at TAKEN by who moves the value out (read.c): it sees the loan,
+     * or this sees the mark. Of a mirror he says so by LOCK. */
+    *word = atomic_fetch_add_explicit(&f->word, WEFT__REF + WEFT__LENT, memory_order_acq_rel);
+    if (WEFT__UNLIKELY(*word & WEFT__LOCK))
+        *word = weft__lend_unlocked(f);
+    return true;
+}
+
+/* Gives both back. */
+static inline void weft__unlend(weft_future *f)
+{
+    uint64_t word = weft__word(f);
+    if (weft__refs(word) != 1 || !weft__done(word)) { /* as in weft__unref */
+        /* acq_rel: as there; and release, partner of the acquire by who moves the value out and finds no loan
+         * (read.c). */
+        word = atomic_fetch_sub_explicit(&f->word, WEFT__REF + WEFT__LENT, memory_order_acq_rel);
+        if (weft__refs(word) != 1)
+            return;
+    }
+    weft__future_reap(f, word);
+}
+
 /* In shutdown's walk: a reference unless f is done or free memory. */
 bool weft__try_ref_undone(weft_future *f);
 void weft__observe(weft_future *f);
@@ -395,27 +431,42 @@ int weft__outcome_code(weft_future *f, uint64_t word);
 void weft__outcome_read(weft_future *f, uint64_t word, weft_outcome *outcome);
 
 /* derive.c: what derived and timer futures have in common. */
-enum { WEFT__ARM = 1, WEFT__DISARM = 2, WEFT__PROPAGATE = 4, WEFT__LEAVE = 8, WEFT__LAUNCH = 16 };
+enum {
+    WEFT__ARM = 1,
+    WEFT__DISARM = 2,
+    WEFT__PROPAGATE = 4,
+    WEFT__LEAVE = 8,
+    WEFT__LAUNCH = 16,
+    WEFT__ERRANDS = 31, /* all of these; who adds one to none posts the message */
+    WEFT__ARMED = 32    /* the timer has neither fired nor been dropped: whoever clears this counts it as one of them */
+};
 /* Has the coordinator do something for f, at the latest at `deadline` (0: at once). False: it is gone. */
 bool weft__poke(weft_future *f, uint32_t what, int64_t deadline);
 uint32_t weft__poked(weft_future *f);
 void weft__poke_done(weft_future *f); /* gives up the mailbox's hold */
-/* Timers of weft__timed futures. arm: computes the deadline and counts the timer, before the future is published;
- * false: it is never due. post: has the coordinator arm it, after it was published; false: the coordinator is gone.
- * drop: any thread, once the timer is of no use. fired: false: dropped. */
+/* Timers of weft__timed futures. arm: computes the deadline and counts the timer, before the future is published (of
+ * one that is no job); false: it is never due. Then, once it was published, post has the coordinator arm it; false: the
+ * coordinator is gone. Or, of one that is no job, spare: it need not. drop: any thread, once the timer is of no use.
+ * fired: false: dropped. pending: neither of the two. */
 void weft__timed_handle(weft__link *link, weft__coordinator *c);
 bool weft__timed_arm(weft_future *f, int64_t delay);
 bool weft__timed_post(weft_future *f, int64_t deadline);
+void weft__timed_spare(weft_future *f);
+bool weft__timed_pending(weft_future *f);
 bool weft__timed_fired(weft_future *f, weft__coordinator *c);
 void weft__timed_drop(weft_future *f);
 /* May something be derived from the input? 0, -ESTALE or -ESHUTDOWN. */
 int weft__derivable(const weft_future *input);
-/* A future with one input, of whose executor it is, and with a loan of it; nobody sees it yet. NULL: errno. */
-weft_future *weft__derived_new(weft_future *input, const weft__future_ops *ops, bool duty);
+/* A future with one input, of whose executor it is, and with a loan of it; nobody sees it yet. NULL: errno. done: not
+ * NULL if the caller treats an input that is done in a way of its own; then *done is its word, and the duty is not taken
+ * over, or 0, and it may be done all the same. */
+weft_future *weft__derived_new(weft_future *input, const weft__future_ops *ops, bool duty, uint64_t *done);
 bool weft__settle_cancelled(weft_future *f, weft_cancel_reason reason);
 /* Asks a derived future to stop that stays open until its inputs are done. */
 weft_cancel_effect weft__request(weft_future *f, weft_cancel_reason reason);
 void weft__mirror(weft_future *f, weft_future *input, bool taken);
+/* The first half of it: writes the outcome, returns the state. *bits: of the word, to be set with it. */
+unsigned weft__mirrored(weft_future *f, weft_future *input, bool taken, uint64_t *bits);
 bool weft__sealed(weft_executor *e);
 bool weft__rests_on_job(weft_future *f); /* does a job that has not ended decide about f? tenant.c */
 bool weft__refused_phase(weft_executor *e);

@@ -5,7 +5,8 @@
  * to stop and then waits for all, as SETTLED does.
  *
  * A gather that was asked to stop waits for its inputs in every mode. So the claim of a failure and a request are
- * decided by the word: whichever comes first. The rest is many.c's. */
+ * decided by the word: whichever comes first. The rest is many.c's. The outcomes of any future with many inputs are
+ * read here. */
 #include "many.h"
 
 #include <errno.h>
@@ -67,4 +68,41 @@ weft_future *weft_gather(weft_executor *e, weft_future *const futures[], size_t 
     if ((unsigned)mode > WEFT_STRICT)
         return weft__refuse(-EINVAL);
     return weft__many_make(e, &gather_ops, futures, n, mode);
+}
+
+const weft_outcome *weft_gather_outcomes(weft_future *f, size_t *n)
+{
+    static const weft_outcome none;
+    if (!f)
+        return NULL;
+    if (weft__stale(f->executor))
+        return weft__refuse(-ESTALE);
+    if (weft__ops_of(f)->kind != WEFT__MANY)
+        return weft__refuse(-EINVAL);
+    if (!weft__done(weft__word(f))) {
+        errno = EINPROGRESS;
+        return NULL;
+    }
+    weft__many *g = weft__many_of(f);
+    const weft__many_ops *ops = weft__many_ops_of(g);
+    size_t slots = ops->slots(g);
+    weft__observe(f);
+    if (n)
+        *n = slots;
+    if (slots == 0)
+        return &none;
+    weft_outcome *outcomes = atomic_load_explicit(&g->outcomes, memory_order_acquire);
+    if (outcomes)
+        return outcomes;
+    weft_outcome *made = weft__memory_alloc(slots * sizeof *made);
+    if (!made)
+        return weft__refuse(-ENOMEM);
+    for (size_t i = 0; i < slots; i++)
+        ops->slot(g, i, &made[i]);
+    /* Two readers may have made one each: the first stays. acq_rel: what is in it, partner of the load above. */
+    if (atomic_compare_exchange_strong_explicit(&g->outcomes, &outcomes, made, memory_order_acq_rel,
+                                                memory_order_acquire))
+        return made;
+    weft__memory_free(made, slots * sizeof *made);
+    return outcomes;
 }

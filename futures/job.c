@@ -57,8 +57,7 @@ bool weft__is_plain_job(const weft_future *f)
 
 bool weft__job_waits_for_time(weft_future *f)
 {
-    return weft__link_ops(&f->link)->expire &&
-           atomic_load_explicit(&((weft__timed *)(void *)f)->armed, memory_order_acquire);
+    return weft__link_ops(&f->link)->expire && weft__timed_pending(f);
 }
 
 /* ---- the argument and the value ---- */

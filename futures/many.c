@@ -291,13 +291,22 @@ void weft__many_unlist(weft__many *g)
     atomic_fetch_sub_explicit(&e->large_futures, 1, memory_order_relaxed);
 }
 
+void weft__many_give_back(const weft__many *g, weft_future *input)
+{
+    /* Relaxed: who has the last reference. One that was never made has taken over nothing. */
+    if (weft__state(weft__word(input)) != WEFT_SUCCEEDED && atomic_load_explicit(&g->made, memory_order_relaxed))
+        weft__observe(input);
+    weft__unlend(input);
+}
+
 void weft__many_dispose(weft_future *f, uint64_t word)
 {
     weft__many *g = weft__many_of(f);
     (void)word;
     weft__many_unlist(g);
     for (size_t i = 0; i < g->n; i++) {
-        weft__unlend(g->inputs[i]);
+        weft__many_prefetch(g->inputs, g->n, i);
+        weft__many_give_back(g, g->inputs[i]);
         if (weft__stale(f->executor)) /* a destructor forked, and this is the child */
             return;
     }
@@ -375,17 +384,41 @@ static void list_add(weft__many *g)
     pthread_mutex_unlock(&e->large_lock);
 }
 
-/* Borrows every input, or none. */
-static int lend_all(weft__many *g, weft_future *const futures[])
+/* Takes down what is known of an input that is done. */
+static void note_done(weft__many *g, size_t i, uint64_t word)
 {
-    for (size_t i = 0; i < g->n; i++) {
-        int code = weft__lend(futures[i], false);
+    if (weft__state(word) == WEFT_SUCCEEDED && word & WEFT__TAKEN)
+        set_bit(taken(g), i);
+    note_outcome(g, g->inputs[i], i);
+}
+
+/* Borrows every input, or none, and notes those that are done; *pending: the first that is not. */
+static int lend_all(weft__many *g, weft_future *const futures[], size_t *pending)
+{
+    size_t n = g->n;
+    uint64_t dull = weft__many_ops_of(g)->any ? UINT64_MAX : WEFT_SUCCEEDED; /* what need not be noted */
+    *pending = n;
+    for (size_t i = 0; i < n; i++) {
+        weft_future *input = futures[i];
+        uint64_t word;
+        weft__many_prefetch(futures, n, i);
+        g->inputs[i] = input;
+        if (WEFT__LIKELY(weft__lend_done(input, &word))) {
+            if ((word & (WEFT__STATE | WEFT__TAKEN)) != dull)
+                note_done(g, i, word);
+            continue;
+        }
+        int code = weft__lend(input, false);
         if (code) {
             while (i-- > 0)
                 weft__unlend(futures[i]);
             return code;
         }
-        g->inputs[i] = futures[i];
+        word = weft__word(input);
+        if (weft__done(word))
+            note_done(g, i, word); /* in its place: of failures that are there the first is the one that is told */
+        else if (*pending == n)
+            *pending = i;
     }
     return 0;
 }
@@ -398,45 +431,48 @@ static int attach_node(weft__many *g, weft_future *input)
         return -ENOMEM;
     *x = (weft__many_extra){.node.notify = extra_done, .many = g, .input = input, .next = g->extras};
     g->extras = x;
-    atomic_fetch_add_explicit(&g->left, 1, memory_order_relaxed);
     if (!weft__attach(input, &x->node))
         extra_done(&x->node);
     return 0;
 }
 
-static int attach_input(weft__many *g, size_t i)
+/* *spare: how many are counted and need not be. */
+static int attach_input(weft__many *g, size_t i, size_t *spare)
 {
     weft_future *input = g->inputs[i];
-    uint64_t word = weft__word(input);
-    if (!weft__done(word)) {
-        atomic_fetch_add_explicit(&g->left, 1, memory_order_relaxed);
+    if (!weft__done(weft__word(input))) {
         switch (weft__attach_direct(input, g)) {
         case WEFT__ATTACHED:
             return 0;
         case WEFT__BUSY:
-            atomic_fetch_sub_explicit(&g->left, 1, memory_order_relaxed);
             return attach_node(g, input);
-        case WEFT__TWICE:
+        case WEFT__TWICE: /* subscribed once */
         case WEFT__WAS_DONE:
-            atomic_fetch_sub_explicit(&g->left, 1, memory_order_relaxed);
+            break;
         }
-        word = weft__word(input);
-        if (!weft__done(word))
-            return 0; /* the same future twice: subscribed once */
     }
-    if (weft__state(word) == WEFT_SUCCEEDED && word & WEFT__TAKEN)
-        set_bit(taken(g), i);
-    note_outcome(g, input, i);
+    ++*spare;
+    uint64_t word = weft__word(input);
+    if (weft__done(word))
+        note_done(g, i, word);
     return 0;
 }
 
-int weft__many_attach(weft__many *g)
+int weft__many_attach(weft__many *g, size_t from)
 {
     int code = 0;
+    size_t spare = 0;
+    /* Relaxed: before the first is attached nobody else counts. */
+    atomic_store_explicit(&g->left, 1 + g->n - from, memory_order_relaxed);
     list_add(g);
     weft__hold(&g->base); /* the inputs' */
-    for (size_t i = 0; i < g->n && !code; i++)
-        code = attach_input(g, i);
+    size_t i = from;
+    for (; i < g->n && !code; i++)
+        code = attach_input(g, i, &spare);
+    spare += code ? g->n - i + 1 : 0; /* the one that failed, and those behind it */
+    /* Relaxed: the maker's own count is still to come, in weft__many_publish or unmake. */
+    if (spare)
+        atomic_fetch_sub_explicit(&g->left, spare, memory_order_relaxed);
     return code;
 }
 
@@ -485,18 +521,17 @@ weft_future *weft__many_make(weft_executor *e, const weft__many_ops *ops, weft_f
     weft__many *g = weft__many_new(e, ops, n, mode, 0);
     if (!g)
         return weft__refuse(-ENOMEM);
-    int code = lend_all(g, futures);
+    size_t pending;
+    int code = lend_all(g, futures, &pending);
     if (code) {
         weft__many_free(g);
         return weft__refuse(code);
     }
-    code = weft__many_attach(g);
+    code = weft__many_attach(g, pending);
     if (code) {
         unmake(g);
         return weft__refuse(code);
     }
-    for (size_t i = 0; i < n; i++)
-        weft__observe(futures[i]);
     weft__many_publish(g);
     if (weft__sealed(e) && weft__settle_cancelled(&g->base, WEFT_REASON_SHUTDOWN))
         weft__many_leave(g);
@@ -527,41 +562,4 @@ void weft__many_input_slot(weft__many *g, size_t i, weft_outcome *outcome)
         *outcome = (weft_outcome){.state = WEFT_FAILED, .error = -ENODATA};
     else if (outcome->state == WEFT_SUCCEEDED)
         outcome->value = g->inputs[i]->value;
-}
-
-const weft_outcome *weft_gather_outcomes(weft_future *f, size_t *n)
-{
-    static const weft_outcome none;
-    if (!f)
-        return NULL;
-    if (weft__stale(f->executor))
-        return weft__refuse(-ESTALE);
-    if (weft__ops_of(f)->kind != WEFT__MANY)
-        return weft__refuse(-EINVAL);
-    if (!weft__done(weft__word(f))) {
-        errno = EINPROGRESS;
-        return NULL;
-    }
-    weft__many *g = weft__many_of(f);
-    const weft__many_ops *ops = weft__many_ops_of(g);
-    size_t slots = ops->slots(g);
-    weft__observe(f);
-    if (n)
-        *n = slots;
-    if (slots == 0)
-        return &none;
-    weft_outcome *outcomes = atomic_load_explicit(&g->outcomes, memory_order_acquire);
-    if (outcomes)
-        return outcomes;
-    weft_outcome *made = weft__memory_alloc(slots * sizeof *made);
-    if (!made)
-        return weft__refuse(-ENOMEM);
-    for (size_t i = 0; i < slots; i++)
-        ops->slot(g, i, &made[i]);
-    /* Two readers may have made one each: the first stays. acq_rel: what is in it, partner of the load above. */
-    if (atomic_compare_exchange_strong_explicit(&g->outcomes, &outcomes, made, memory_order_acq_rel,
-                                                memory_order_acquire))
-        return made;
-    weft__memory_free(made, slots * sizeof *made);
-    return outcomes;
 }

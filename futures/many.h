@@ -7,10 +7,17 @@
  * step happen once. What goes to the coordinator is whatever touches all inputs: passing a cancel on, and leaving those
  * that are still open when the answer is there already.
  *
+ * Making one goes through the inputs once to borrow them, and what is done already is dealt with in passing; only from
+ * the first one on that is not does it go through them again, to attach.
+ *
  * Discipline. Inputs become done on any thread; each is noted before it is counted down, so who comes last sees all
- * notes. The count includes one for the maker, so nothing resolves while inputs are being attached, and what would
- * decide before the rest is done is only noted until the future is `made`. All inputs together have one hold on it;
- * whoever counts down to zero gives it up. */
+ * notes. The count begins with one for each input that is still to be attached and one for the maker, who takes back at
+ * the end his own and those of the inputs that he did not have to attach to; so nothing resolves while inputs are being
+ * attached, and what would decide before the rest is done is only noted until the future is `made`. All inputs together
+ * have one hold on it; whoever counts down to zero gives it up.
+ *
+ * It is answerable for the failures of its inputs: none is reported as unread, whenever it comes. As that is asked when
+ * the last reference goes, it is enough that the mark is there when the loans are given back. */
 #ifndef WEFT__MANY_H
 #define WEFT__MANY_H
 
@@ -65,13 +72,22 @@ static inline const weft__many_ops *weft__many_ops_of(const weft__many *g)
     return (const weft__many_ops *)(const void *)weft__ops_of(&g->base);
 }
 
-/* Making one: new, inputs[], attach, publish. */
+/* A million inputs do not fit into any cache: whoever writes to the i-th asks for the one some steps ahead. */
+static inline void weft__many_prefetch(weft_future *const inputs[], size_t n, size_t i)
+{
+    enum { AHEAD = 32 };
+    __builtin_prefetch(inputs[i + AHEAD < n ? i + AHEAD : i], 1);
+}
+
+/* Making one: new, inputs[], attach, publish. If attach fails: see weft__many_make. */
 
 /* With `tail` bytes of its kind's own; pins the executor. NULL: no memory. */
 weft__many *weft__many_new(weft_executor *e, const weft__many_ops *ops, size_t n, weft_gather_mode mode, size_t tail);
 void *weft__many_tail(const weft__many *g);
-void weft__many_free(weft__many *g);  /* the block and what hangs on it; not what it holds of its inputs */
-int weft__many_attach(weft__many *g); /* to all inputs. 0 or -ENOMEM; cannot fail if nobody else derives from them */
+void weft__many_free(weft__many *g); /* the block and what hangs on it; not what it holds of its inputs */
+/* To all inputs from the first that is not done, at `from`; what comes before is in the notes. 0 or -ENOMEM; cannot
+ * fail if nobody else derives from them. */
+int weft__many_attach(weft__many *g, size_t from);
 void weft__many_publish(weft__many *g);
 
 /* Gather and any: all of it. NULL and errno. */
@@ -97,7 +113,8 @@ int weft__many_help(weft_future *f, bool awaited);
 void weft__many_abandon(weft_future *f);
 bool weft__many_rests(weft_future *f);
 void weft__many_dispose(weft_future *f, uint64_t word);
-void weft__many_unlist(weft__many *g); /* the first step of disposing of one */
+void weft__many_unlist(weft__many *g);                              /* the first step of disposing of one */
+void weft__many_give_back(const weft__many *g, weft_future *input); /* then, for each input: the loan, and the duty */
 
 /* Slots of gather and any: their inputs. */
 size_t weft__many_inputs(const weft__many *g);

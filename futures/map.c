@@ -377,7 +377,7 @@ weft_future *weft_map_with(weft_executor *e, weft_fn *fn, void *const items[], s
         weft__many_free(g);
         return weft__refuse(code);
     }
-    weft__many_attach(g); /* the chunks are its own: it finds their direct place free */
+    weft__many_attach(g, 0); /* the chunks are its own: it finds their direct place free */
     weft__many_publish(g);
     return &g->base;
 }

@@ -31,7 +31,7 @@ static void sleep_dispose(weft_future *f, uint64_t word)
 static const weft__future_ops sleep_ops = {
     .link = {.handle = weft__timed_handle, .expire = sleep_expire},
     .kind = WEFT__SLEEP,
-    .memory = WEFT__FUTURE_96,
+    .memory = WEFT__FUTURE_88,
     .cancel = sleep_cancel,
     .abandon = weft__timed_drop,
     .dispose = sleep_dispose,

@@ -87,7 +87,6 @@ weft_future *weft__job_new(weft_executor *e, const weft__future_ops *ops, weft_f
     if (ops->link.expire) { /* before the walk can find it */
         weft__timed *timed = (weft__timed *)(void *)f;
         atomic_init(&timed->todo, 0);
-        atomic_init(&timed->armed, false);
     }
     job_publish(f, references);
     return f;

@@ -258,7 +258,7 @@ static const weft__future_ops then_ops = {
 /* A then that nobody sees yet, with a loan of the input. NULL: errno. */
 static then *then_new(weft_future *input, weft_fn *fn, void *data, weft__options *options, unsigned flags)
 {
-    then *t = (then *)(void *)weft__derived_new(input, &then_ops, true);
+    then *t = (then *)(void *)weft__derived_new(input, &then_ops, true, NULL);
     if (!t)
         return NULL;
     weft_future *f = &t->timed.base;
@@ -267,7 +267,6 @@ static then *then_new(weft_future *input, weft_fn *fn, void *data, weft__options
     atomic_store_explicit(&f->options, options, memory_order_relaxed);
     weft__timer_init(&t->timed.timer);
     atomic_init(&t->timed.todo, 0);
-    atomic_init(&t->timed.armed, false);
     atomic_init(&t->timed.stage, FOLLOWS);
     atomic_init(&t->timed.made, false);
     t->timed.flags = (uint8_t)flags;

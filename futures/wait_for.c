@@ -2,7 +2,8 @@
  *
  * The wrapper hangs on its input by a node and on the wheel by a timer; whichever comes first claims it. The loser
  * finds it claimed and only gives its reference back. What is left registered then is removed at once: the node by who
- * settled the wrapper, the timer by a message to the coordinator. */
+ * settled the wrapper, the timer by a message to the coordinator. If the input is done already there is nothing to hang
+ * on to: the wrapper is born done. */
 #include "future.h"
 
 #include <errno.h>
@@ -174,28 +175,41 @@ static const weft__future_ops shield_ops = {
     .dispose = wrapper_dispose,
 };
 
-/* A wrapper that nobody sees yet, with a loan of the input. NULL: errno. */
-static wrapper *wrapper_new(weft_future *input, const weft__future_ops *ops, unsigned flags)
+static void wrapper_init(wrapper *w, weft_future *input, unsigned flags)
 {
-    wrapper *w = (wrapper *)(void *)weft__derived_new(input, ops, ops->kind != WEFT__SHIELD);
-    if (!w)
-        return NULL;
     weft__timer_init(&w->timed.timer);
     w->timed.timer.deadline = WEFT_FOREVER;
     w->node.notify = input_done;
     w->node.previous = NULL;
     w->input = input;
     w->timed.flags = (uint8_t)flags;
-    atomic_init(&w->timed.armed, false);
     atomic_init(&w->timed.late, false);
     atomic_init(&w->timed.holds_loan, true);
+}
+
+/* A wrapper that nobody sees yet, with a loan of the input. *done: the input's word if it is done, else as a rule 0.
+ * NULL: errno. */
+static wrapper *wrapper_new(weft_future *input, const weft__future_ops *ops, unsigned flags, uint64_t *done)
+{
+    wrapper *w = (wrapper *)(void *)weft__derived_new(input, ops, ops->kind != WEFT__SHIELD, done);
+    if (w)
+        wrapper_init(w, input, flags);
     return w;
+}
+
+/* There is nothing left to wait for: it shows the outcome of its input from the beginning. */
+static weft_future *wrap_done(wrapper *w, uint64_t done)
+{
+    uint64_t bits;
+    unsigned state = weft__mirrored(&w->timed.base, w->input, done & WEFT__TAKEN, &bits);
+    weft__future_publish_done(&w->timed.base, 1, state | bits);
+    return &w->timed.base;
 }
 
 static weft_future *wrap(wrapper *w)
 {
     weft_future *f = &w->timed.base;
-    weft__hold(f); /* the node's */
+    weft__hold_unseen(f); /* the node's */
     weft__future_publish(f, 1, 0);
     if (!weft__attach_seen(w->input, &w->node)) {
         if (weft__word(w->input) & WEFT__TAKEN)
@@ -216,14 +230,18 @@ weft_future *weft_wait_for(weft_future *input, int64_t timeout, unsigned flags)
         return NULL;
     if (flags & ~(unsigned)(WEFT_JOIN | WEFT_NO_CANCEL))
         return weft__refuse(-EINVAL);
-    wrapper *w = wrapper_new(input, &wait_for_ops, flags);
+    uint64_t done;
+    wrapper *w = wrapper_new(input, &wait_for_ops, flags, &done);
     if (!w)
         return NULL;
-    bool pending = !weft__done(weft__word(input));
-    bool timed = pending && timeout > 0 && weft__timed_arm(&w->timed.base, timeout);
+    if (done)
+        return wrap_done(w, done);
+    bool timed = timeout > 0 && weft__timed_arm(&w->timed.base, timeout);
     int64_t deadline = w->timed.timer.deadline;
     weft_future *f = wrap(w);
-    if (timed && !weft__done(weft__word(f)) && !weft__timed_post(f, deadline))
+    if (timed && weft__done(weft__word(f)))
+        weft__timed_spare(f);
+    else if (timed && !weft__timed_post(f, deadline))
         weft__cancel(f, WEFT_REASON_SHUTDOWN);
     if (timeout <= 0 && !weft__done(weft__word(f)))
         time_out(w);
@@ -234,6 +252,9 @@ weft_future *weft_shield(weft_future *input)
 {
     if (!input)
         return NULL;
-    wrapper *w = wrapper_new(input, &shield_ops, WEFT_NO_CANCEL);
-    return w ? wrap(w) : NULL;
+    uint64_t done;
+    wrapper *w = wrapper_new(input, &shield_ops, WEFT_NO_CANCEL, &done);
+    if (!w)
+        return NULL;
+    return done ? wrap_done(w, done) : wrap(w);
 }

@@ -31,7 +31,7 @@
 
 enum { MANY = SANITIZED ? 100000 : 1000000, ROUNDS = SANITIZED ? 200 : 1000, CHURN = SANITIZED ? 20000 : 200000 };
 
-static const size_t sizes[WEFT__SLAB_CLASSES] = {64, 96, 128, 192, 96, 128, 128};
+static const size_t sizes[WEFT__SLAB_CLASSES] = {64, 88, 96, 128, 192, 96, 128, 128};
 
 static _Atomic(int) faults;
 static _Atomic(int) goings;
@@ -99,7 +99,8 @@ static inline _Atomic(uint64_t) *word_of(void *object)
 
 static inline void mark(void *object, uint64_t tag)
 {
-    expect((uintptr_t)object % (sizes[tag & 0xff] == 96 ? 32 : 64) == 0);
+    /* As aligned as its size, to 64 at most. */
+    expect((uintptr_t)object % 64 % (sizes[tag & 0xff] & (~sizes[tag & 0xff] + 1)) == 0);
     for (size_t i = 1; i < sizes[tag & 0xff] / 8; i++) {
         ((uint64_t *)object)[i] = tag;
     }

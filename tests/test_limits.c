@@ -66,7 +66,7 @@ static void test_bytes_of_each_kind(void **state)
     const weft_submit_options plain = {.name = "plain"}, delayed = {.delay = WEFT_SECONDS(3600)};
     assert_int_equal(bytes_of(future), 64);
     check_future(weft_submit(executor, nothing, NULL), 64);
-    check_future(weft_sleep(executor, WEFT_SECONDS(3600), NULL), 96);
+    check_future(weft_sleep(executor, WEFT_SECONDS(3600), NULL), 88);
     check_future(weft_submit_with(executor, nothing, NULL, &delayed), 96);
     check_future(weft_wait_for(future, WEFT_SECONDS(3600), WEFT_NO_CANCEL), 128);
     check_future(weft_shield(future), 128);

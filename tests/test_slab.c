@@ -18,7 +18,7 @@ static void test_slab_alloc_and_free_in_order(void **state)
         }
         assert_true(weft__slab_check(&s.slab));
     }
-    assert_int_equal(weft__slab_live(&s.slab, WEFT__KIND_FUTURE), 4000);
+    assert_int_equal(weft__slab_live(&s.slab, WEFT__KIND_FUTURE), 5000);
     assert_int_equal(weft__slab_live(&s.slab, WEFT__KIND_CALLBACK), 1000);
     assert_int_equal(weft__slab_live(&s.slab, WEFT__KIND_OPTIONS), 1000);
     assert_int_equal(weft__slab_live(&s.slab, WEFT__KIND_TOKEN), 1000);
