@@ -130,16 +130,16 @@ static weft__link *look_once(weft__thread *t)
     return NULL;
 }
 
-/* Rounds of looking everywhere, with growing pauses. How many adapts: twice as many after a round that was not the
- * first found work, half as many after none did; one round where spinning takes the CPU from those who have work. */
+/* Rounds of looking everywhere, with growing pauses; one round where spinning takes the CPU from those who have work. How
+ * many adapts: twice as many after a round that was not the first found work, half as many after none did, and more
+ * after a sleep that was short (weft__park): it would have paid to go on. */
 static weft__link *search(weft__thread *t)
 {
-    enum { MOST_ROUNDS = 64 };
     unsigned rounds = t->executor->may_spin ? t->spin : 1;
     for (unsigned i = 0; i < rounds; i++) {
         weft__link *link = look_once(t);
         if (link || (link = steal(t)) || (link = take_outside(t, LOW, 1))) {
-            if (i > 0 && t->spin < MOST_ROUNDS)
+            if (i > 0 && t->spin < WEFT__MOST_SPIN)
                 t->spin *= 2;
             return link;
         }
