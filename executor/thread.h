@@ -98,7 +98,13 @@ typedef struct weft__self {
     weft__port *port;  /* last used */
     weft__port *ports; /* all of this thread's; ports_lock */
     unsigned ordinal;  /* 1.. in order of appearance, 0 not yet */
-    bool registered;   /* the thread-exit hook is set */
+    /* Of a thread that is not weft's: how its waits went lately; see futures/outside.c. */
+    unsigned spin;          /* pauses before it sleeps */
+    unsigned naps;          /* that it may take in vain */
+    uint64_t slept_in;      /* the executor for whose future it slept last, by id; 0: none */
+    uint64_t slept_at;      /* how many jobs it had submitted there */
+    int64_t in_a_row_since; /* when it slept first after it had submitted the last of these */
+    bool registered;        /* the thread-exit hook is set */
 } weft__self_t;
 
 /* Not with gcc's undefined-behaviour sanitizer, which comes with the address sanitizer here: its check for NULL uses

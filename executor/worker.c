@@ -143,6 +143,8 @@ static weft__link *search(weft__thread *t)
                 t->spin *= 2;
             return link;
         }
+        if (i == 0)
+            weft__nappers_wake(t->executor);
         for (unsigned k = 0; rounds > 1 && k < 8 + i; k++)
             weft__pause();
     }
@@ -204,6 +206,8 @@ weft__link *weft__work_find(weft__thread *t)
         weft__link *link = look_once(t);
         if (!link && (t->searching || weft__search_begin(t)))
             link = search(t);
+        else if (!link)
+            weft__nappers_wake(e);
         if (link) {
             if (t->searching)
                 weft__search_end(t);
