@@ -41,7 +41,6 @@ enum {
     WEFT__DEFAULT_SPARES = 256,
     WEFT__MAX_SPARES = 4096,
     WEFT__MEASURE = 64,        /* one job in so many has its time in the queue taken */
-    WEFT__MOST_SPIN = 64,      /* rounds of searching in a row, some 50 us; a power of 4 */
     WEFT__INLINE_DEPTH = 4096, /* waits that run what they await, nested on one stack */
 };
 

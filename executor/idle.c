@@ -23,7 +23,6 @@
 #include "executor.h"
 
 enum { PARK_NONE, PARK_TOKEN, PARK_ASLEEP };
-enum { SHORT_SLEEP_NS = 60000 }; /* the wake-up included, which takes most of it */
 
 static const uint64_t searching_mask = 0xffff;
 
@@ -56,8 +55,7 @@ void weft__park(struct weft__thread *t)
         while (atomic_load_explicit(&t->park, memory_order_acquire) == PARK_ASLEEP)
             weft__futex_wait(&t->park, PARK_ASLEEP, INT64_MAX);
         t->parked_at = weft__now();
-        if (t->parked_at - from < SHORT_SLEEP_NS)
-            t->spin = t->spin < WEFT__MOST_SPIN / 4 ? t->spin * 4 : WEFT__MOST_SPIN;
+        weft__spin_slept(&t->spin, t->parked_at - from);
     }
     /* Only a thread that was claimed is unparked, and it is claimed once a sleep, so no token can be lost here. */
     atomic_store_explicit(&t->park, PARK_NONE, memory_order_relaxed);

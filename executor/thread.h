@@ -13,6 +13,7 @@
 #include "deque.h"
 #include "link.h"
 #include "slab.h"
+#include "spin.h"
 
 #include <pthread.h>
 #include <weft/base.h>
@@ -50,7 +51,7 @@ typedef struct weft__thread {
     unsigned tick; /* jobs run since the last look outside */
     uint32_t random;
     unsigned misses;           /* times in a row that work was visible and not to be had */
-    unsigned spin;             /* how many rounds of searching paid off lately; see worker.c */
+    weft__spin spin;           /* rounds of searching that paid off lately; see worker.c */
     bool searching;            /* this thread is counted in the idle word */
     bool on_exit;              /* its pthread is ending by pthread_exit in a job */
     _Atomic(bool) started;     /* worker_start has run here; read at destroy */
@@ -99,7 +100,7 @@ typedef struct weft__self {
     weft__port *ports; /* all of this thread's; ports_lock */
     unsigned ordinal;  /* 1.. in order of appearance, 0 not yet */
     /* Of a thread that is not weft's: how its waits went lately; see futures/outside.c. */
-    unsigned spin;          /* pauses before it sleeps */
+    weft__spin spin;        /* before it sleeps */
     unsigned naps;          /* that it may take in vain */
     uint64_t slept_in;      /* the executor for whose future it slept last, by id; 0: none */
     uint64_t slept_at;      /* how many jobs it had submitted there */

@@ -130,17 +130,16 @@ static weft__link *look_once(weft__thread *t)
     return NULL;
 }
 
-/* Rounds of looking everywhere, with growing pauses; one round where spinning takes the CPU from those who have work. How
- * many adapts: twice as many after a round that was not the first found work, half as many after none did, and more
- * after a sleep that was short (weft__park): it would have paid to go on. */
+/* Rounds of looking everywhere, with growing pauses: as many as have paid lately (spin.h), and one where spinning takes
+ * the CPU from those who have work. */
 static weft__link *search(weft__thread *t)
 {
-    unsigned rounds = t->executor->may_spin ? t->spin : 1;
+    unsigned rounds = t->executor->may_spin ? weft__spin_rounds(&t->spin) : 1;
     for (unsigned i = 0; i < rounds; i++) {
         weft__link *link = look_once(t);
         if (link || (link = steal(t)) || (link = take_outside(t, LOW, 1))) {
-            if (i > 0 && t->spin < WEFT__MOST_SPIN)
-                t->spin *= 2;
+            if (i > 0)
+                weft__spin_paid(&t->spin);
             return link;
         }
         if (i == 0)
@@ -148,8 +147,7 @@ static weft__link *search(weft__thread *t)
         for (unsigned k = 0; rounds > 1 && k < 8 + i; k++)
             weft__pause();
     }
-    if (t->spin > 1)
-        t->spin /= 2;
+    weft__spin_failed(&t->spin);
     return NULL;
 }
 

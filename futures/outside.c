@@ -3,8 +3,8 @@
  * To sleep and to be woken costs such a thread, and the worker that wakes it, more than a small job; on another CPU that
  * has gone idle it costs as much as a thousand of them. So it does one of three things.
  *
- *   1. It spins, if a worker sleeps: then there is likely to be a CPU that nobody needs. How long is learnt as in
- *      executor/worker.c: more after a spin or a short sleep that ended well, less after one that did not.
+ *   1. It spins, if a worker sleeps: then there is likely to be a CPU that nobody needs. How long is learnt
+ *      (executor/spin.h).
  *   2. It naps, if it is seen to await handle after handle: it has submitted many jobs since it last slept here, slept for
  *      one of them, and is here again without having submitted another. Woken for each job it would run for a moment
  *      each time; instead it is told when a worker finds nothing more to do, at the latest after NAP_NS, and by then many
@@ -19,39 +19,27 @@
 #include <errno.h>
 
 #ifdef WEFT_TINY
-enum { MANY = 2, MOST_PAUSES = 64 };
+enum { MANY = 2 };
 #else
-enum { MANY = 16, MOST_PAUSES = 2048 }; /* some 50 us */
+enum { MANY = 16 };
 #endif
-enum { LEAST_PAUSES = 16, NAP_NS = 50000, LONG_NAP_NS = 200000, NAP_PART = 16, NAPS = 2, SHORT_SLEEP_NS = 60000 };
-
-/* Between 0, when spinning has not paid for a while, and MOST_PAUSES. */
-static void spin_more(weft__self_t *self)
-{
-    unsigned more = self->spin ? self->spin * 4 : LEAST_PAUSES;
-    self->spin = more < MOST_PAUSES ? more : MOST_PAUSES;
-}
-
-static void spin_less(weft__self_t *self)
-{
-    self->spin = self->spin > LEAST_PAUSES ? self->spin / 2 : 0;
-}
+enum { PAUSES = 32 /* a round of spinning */, NAP_NS = 50000, LONG_NAP_NS = 200000, NAP_PART = 16, NAPS = 2 };
 
 static bool done_soon(weft_future *f)
 {
-    weft__self_t *self = &weft__self;
-    unsigned most = self->spin;
-    if (most == 0 || !f->executor->may_spin || !weft__somebody_sleeps(f->executor))
+    weft__spin *spin = &weft__self.spin;
+    if (!f->executor->may_spin || !weft__somebody_sleeps(f->executor))
         return false;
+    unsigned most = weft__spin_rounds(spin) * PAUSES;
     for (unsigned i = 0; i < most; i++) {
         weft__pause();
         if (weft__done(weft__word(f))) {
-            if (i > most / 2)
-                spin_more(self);
+            if (i >= PAUSES)
+                weft__spin_paid(spin);
             return true;
         }
     }
-    spin_less(self);
+    weft__spin_failed(spin);
     return false;
 }
 
@@ -120,7 +108,6 @@ int weft__wait_outside(weft_future *f, int64_t deadline)
     }
     int64_t from = weft__now();
     int code = sleep_exactly(f, deadline);
-    if (weft__now() - from < SHORT_SLEEP_NS)
-        spin_more(&weft__self);
+    weft__spin_slept(&weft__self.spin, weft__now() - from);
     return code;
 }
