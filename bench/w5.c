@@ -119,11 +119,11 @@ static double run_once(size_t n, order how)
     return (double)(to - from);
 }
 
-/* The median of several runs, each of some 10 ms of work a thread. */
+/* The median of several runs, each of some 5 ms of work a thread. */
 static double efficiency(double ns, order how)
 {
     double found[REPEATS];
-    double jobs = bare * 10e6 / ns;
+    double jobs = bare * 5e6 / ns;
     size_t n = jobs < MOST_JOBS ? (size_t)jobs : MOST_JOBS;
     double all_turns = (double)turns * (double)n;
     for (int i = 0; i < REPEATS; i++) {
