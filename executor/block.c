@@ -86,7 +86,6 @@ static weft__thread *thread_create(weft_executor *e, unsigned index)
     t->executor = e;
     t->index = index;
     t->random = index * 2654435761u + 1;
-    t->spin = 1;
     weft__port_embed(&t->port, e);
     return t;
 }

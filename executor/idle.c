@@ -55,6 +55,7 @@ void weft__park(struct weft__thread *t)
         while (atomic_load_explicit(&t->park, memory_order_acquire) == PARK_ASLEEP)
             weft__futex_wait(&t->park, PARK_ASLEEP, INT64_MAX);
         t->parked_at = weft__now();
+        weft__spin_slept(&t->spin, t->parked_at - from);
     }
     /* Only a thread that was claimed is unparked, and it is claimed once a sleep, so no token can be lost here. */
     atomic_store_explicit(&t->park, PARK_NONE, memory_order_relaxed);
@@ -172,6 +173,43 @@ bool weft__sleep_idle(struct weft__thread *t)
     weft__park(t);
     t->searching = true;
     return true;
+}
+
+bool weft__somebody_sleeps(const weft_executor *e)
+{
+    /* Relaxed: a hint. */
+    unsigned used = atomic_load_explicit(&e->idle.used, memory_order_relaxed);
+    for (unsigned g = 0; g < used; g++)
+        if (atomic_load_explicit(&e->idle.groups[g].word, memory_order_relaxed) & ~searching_mask)
+            return true;
+    return false;
+}
+
+uint32_t weft__nap_begin(weft_executor *e)
+{
+    /* seq_cst, before the caller's look at what it waits for: the worker settles that first and then reads the count. On
+     * machines where the settling step is not seq_cst with that load a ring may be missed, which the time limit makes
+     * good. */
+    atomic_fetch_add_explicit(&e->idle.nappers, 1, memory_order_seq_cst);
+    return atomic_load_explicit(&e->idle.nap_bell, memory_order_acquire);
+}
+
+int weft__nap(weft_executor *e, uint32_t bell, int64_t deadline)
+{
+    return weft__futex_wait(&e->idle.nap_bell, bell, deadline);
+}
+
+void weft__nap_end(weft_executor *e)
+{
+    atomic_fetch_sub_explicit(&e->idle.nappers, 1, memory_order_relaxed);
+}
+
+void weft__nappers_wake(weft_executor *e)
+{
+    if (WEFT__LIKELY(atomic_load_explicit(&e->idle.nappers, memory_order_seq_cst) == 0))
+        return;
+    atomic_fetch_add_explicit(&e->idle.nap_bell, 1, memory_order_release);
+    weft__futex_wake(&e->idle.nap_bell, INT32_MAX);
 }
 
 void weft__idle_admit(struct weft__thread *t)

@@ -20,6 +20,9 @@ typedef struct weft__idle {
     weft__idle_group *groups; /* room for every thread that can ever be; constant */
     _Atomic(uint32_t) used;   /* groups that have threads; grows only */
     unsigned searchers;       /* most that search at once in a group; constant */
+    /* Outside threads that nap until a worker runs out of work. */
+    alignas(WEFT__PAIR) _Atomic(uint32_t) nappers; /* how many; they write it, workers read it */
+    _Atomic(uint32_t) nap_bell;                    /* futex: counts rings, by workers */
 } weft__idle;
 
 /* Wakes one sleeper if there is one and nobody searches. To be called after every seq_cst store that made work visible;
@@ -44,6 +47,19 @@ void weft__unpark(struct weft__thread *t);
 /* block.c, under roster: a reserve thread joins the sleepers; a sleeper is taken out of them (NULL: none sleeps). */
 void weft__idle_admit(struct weft__thread *t);
 struct weft__thread *weft__idle_withdraw(struct weft_executor *e);
+
+/* A hint: does a worker sleep now? Any thread. */
+bool weft__somebody_sleeps(const struct weft_executor *e);
+
+/* Outside threads: a sleep until a worker runs out of work, but no longer than to the deadline, which must be near: the
+ * ring is not exact. begin: what to give to nap, after another look at what it is about; end: always. nap: 0, or
+ * -ETIMEDOUT. */
+uint32_t weft__nap_begin(struct weft_executor *e);
+int weft__nap(struct weft_executor *e, uint32_t bell, int64_t deadline);
+void weft__nap_end(struct weft_executor *e);
+
+/* A worker has found no work. */
+void weft__nappers_wake(struct weft_executor *e);
 
 /* Wakes every sleeper (stop). */
 void weft__notify_all(struct weft_executor *e);

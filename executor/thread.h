@@ -13,6 +13,7 @@
 #include "deque.h"
 #include "link.h"
 #include "slab.h"
+#include "spin.h"
 
 #include <pthread.h>
 #include <weft/base.h>
@@ -52,7 +53,7 @@ typedef struct weft__thread {
     unsigned tick; /* jobs run since the last look outside */
     uint32_t random;
     unsigned misses;           /* times in a row that work was visible and not to be had */
-    unsigned spin;             /* how many rounds of searching paid off lately; see worker.c */
+    weft__spin spin;           /* rounds of searching that paid off lately; see worker.c */
     bool searching;            /* this thread is counted in the idle word */
     bool on_exit;              /* its pthread is ending by pthread_exit in a job */
     _Atomic(bool) started;     /* worker_start has run here; read at destroy */
@@ -99,7 +100,13 @@ typedef struct weft__self {
     weft__port *port;  /* last used */
     weft__port *ports; /* all of this thread's; ports_lock */
     unsigned ordinal;  /* 1.. in order of appearance, 0 not yet */
-    bool registered;   /* the thread-exit hook is set */
+    /* Of a thread that is not weft's: how its waits went lately; see futures/outside.c. */
+    weft__spin spin;        /* before it sleeps */
+    unsigned naps;          /* that it may take in vain */
+    uint64_t slept_in;      /* the executor for whose future it slept last, by id; 0: none */
+    uint64_t slept_at;      /* how many jobs it had submitted there */
+    int64_t in_a_row_since; /* when it slept first after it had submitted the last of these */
+    bool registered;        /* the thread-exit hook is set */
 } weft__self_t;
 
 /* Not with gcc's undefined-behaviour sanitizer, which comes with the address sanitizer here: its check for NULL uses

@@ -131,24 +131,24 @@ static weft__link *look_once(weft__thread *t)
     return NULL;
 }
 
-/* Rounds of looking everywhere, with growing pauses. How many adapts: twice as many after a round that was not the
- * first found work, half as many after none did; one round where spinning takes the CPU from those who have work. */
+/* Rounds of looking everywhere, with growing pauses: as many as have paid lately (spin.h), and one where spinning takes
+ * the CPU from those who have work. */
 static weft__link *search(weft__thread *t)
 {
-    enum { MOST_ROUNDS = 64 };
-    unsigned rounds = t->executor->may_spin ? t->spin : 1;
+    unsigned rounds = t->executor->may_spin ? weft__spin_rounds(&t->spin) : 1;
     for (unsigned i = 0; i < rounds; i++) {
         weft__link *link = look_once(t);
         if (link || (link = steal(t)) || (link = take_outside(t, LOW, 1))) {
-            if (i > 0 && t->spin < MOST_ROUNDS)
-                t->spin *= 2;
+            if (i > 0)
+                weft__spin_paid(&t->spin);
             return link;
         }
+        if (i == 0)
+            weft__nappers_wake(t->executor);
         for (unsigned k = 0; rounds > 1 && k < 8 + i; k++)
             weft__pause();
     }
-    if (t->spin > 1)
-        t->spin /= 2;
+    weft__spin_failed(&t->spin);
     return NULL;
 }
 
@@ -207,6 +207,8 @@ weft__link *weft__work_find(weft__thread *t)
         weft__link *link = look_once(t);
         if (!link && (t->searching || weft__search_begin(t)))
             link = search(t);
+        else if (!link)
+            weft__nappers_wake(e);
         if (link) {
             if (t->searching)
                 weft__search_end(t);

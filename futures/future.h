@@ -430,6 +430,9 @@ bool weft__stack_is_low(const weft__thread *t);
 int weft__outcome_code(weft_future *f, uint64_t word);
 void weft__outcome_read(weft_future *f, uint64_t word, weft_outcome *outcome);
 
+/* outside.c: on a thread that is not weft's. 0 or -ETIMEDOUT. */
+int weft__wait_outside(weft_future *f, int64_t deadline);
+
 /* derive.c: what derived and timer futures have in common. */
 enum {
     WEFT__ARM = 1,

@@ -1,6 +1,6 @@
 /* wait.c: threads that wait for a future, and what they read from it.
  *
- * An outside thread sleeps on the future's word. A worker first helps: a job that has not started it runs itself, on
+ * What an outside thread does is told in outside.c. A worker first helps: a job that has not started it runs itself, on
  * its own stack, and for a composite that needs all of its inputs it does so with each; it never runs anything that it
  * does not have to wait for, so a wait adds no dependency that the program did not have. What runs elsewhere it waits
  * for with a node on the future that rings its bell, while another thread stands in for it (executor/block.c); the bell
@@ -259,17 +259,6 @@ static int wait_in_worker(weft__thread *t, weft_future *f, int64_t deadline, boo
     return done_soon(f, t->executor) ? 0 : wait_blocked(t, f, deadline, awaits);
 }
 
-static int wait_outside(weft_future *f, int64_t deadline)
-{
-    for (;;) {
-        uint64_t word = weft__word(f);
-        if (weft__done(word))
-            return 0;
-        if (weft__word_sleep(f, word, deadline) == -ETIMEDOUT)
-            return weft__done(weft__word(f)) ? 0 : -ETIMEDOUT;
-    }
-}
-
 int weft__wait_done(weft_future *f, int64_t timeout, bool awaits)
 {
     weft__self_t *self = &weft__self;
@@ -284,7 +273,7 @@ int weft__wait_done(weft_future *f, int64_t timeout, bool awaits)
     if (self->coordinator)
         return -EDEADLK;
     int64_t deadline = timeout == WEFT_FOREVER ? INT64_MAX : weft__deadline(weft__now(), timeout);
-    return self->thread ? wait_in_worker(self->thread, f, deadline, awaits) : wait_outside(f, deadline);
+    return self->thread ? wait_in_worker(self->thread, f, deadline, awaits) : weft__wait_outside(f, deadline);
 }
 
 int weft_future_wait(weft_future *f, int64_t timeout)
