@@ -71,7 +71,8 @@ static void notify_if_visible(weft_executor *e)
 
 static size_t thread_size(void)
 {
-    return sizeof(weft__thread) + sizeof(_Atomic(void *)) * (WEFT__READY_CAPACITY + WEFT__INBOX_CAPACITY);
+    return sizeof(weft__thread) +
+           sizeof(_Atomic(void *)) * (WEFT__READY_CAPACITY + WEFT__INBOX_CAPACITY + WEFT__FORKS_CAPACITY);
 }
 
 static weft__thread *thread_create(weft_executor *e, unsigned index)
@@ -83,6 +84,7 @@ static weft__thread *thread_create(weft_executor *e, unsigned index)
     t->alone = e->workers == 1;
     weft__deque_init(&t->ready, slots, WEFT__READY_CAPACITY, t->alone ? WEFT__READY_CAPACITY : 0);
     weft__deque_init(&t->inbox, slots + WEFT__READY_CAPACITY, WEFT__INBOX_CAPACITY, 0);
+    weft__forks_init(&t->forks, e->workers, slots + WEFT__READY_CAPACITY + WEFT__INBOX_CAPACITY);
     t->executor = e;
     t->index = index;
     t->random = index * 2654435761u + 1;
@@ -167,6 +169,8 @@ int weft__block_begin(weft__thread *t)
         atomic_fetch_add_explicit(&e->blocked_count, 1, memory_order_seq_cst);
     }
     pthread_mutex_unlock(&e->roster);
+    if (!result)
+        weft__forks_publish(t); /* while it sleeps it forks and joins nothing */
     if (admitted || published)
         notify_if_visible(e);
     return result;

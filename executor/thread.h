@@ -11,6 +11,7 @@
 #define WEFT__THREAD_H
 
 #include "deque.h"
+#include "forks.h"
 #include "link.h"
 #include "slab.h"
 #include "spin.h"
@@ -43,9 +44,10 @@ typedef struct weft__port {
 } weft__port;
 
 typedef struct weft__thread {
-    alignas(WEFT__PAIR) weft__deque ready; /* jobs submitted by jobs: owner at the young end, thieves at the old one; a
-                                              closed one if `alone` */
-    weft__deque inbox;                     /* jobs taken from outside in a batch: everybody at the old end */
+    alignas(WEFT__PAIR) weft__forks forks; /* what the jobs on this stack have forked */
+    weft__deque ready; /* jobs submitted by jobs: owner at the young end, thieves at the old one; a closed one if
+                          `alone` */
+    weft__deque inbox; /* jobs taken from outside in a batch: everybody at the old end */
     /* Owner only. */
     weft_executor *executor; /* constant, as the next two */
     unsigned index;
@@ -57,7 +59,7 @@ typedef struct weft__thread {
     bool searching;            /* this thread is counted in the idle word */
     bool on_exit;              /* its pthread is ending by pthread_exit in a job */
     _Atomic(bool) started;     /* worker_start has run here; read at destroy */
-    unsigned depth;            /* inline runs on this stack */
+    unsigned depth;            /* inline runs on this stack, and stolen tasks run inside a join */
     _Atomic(uint32_t) running; /* 1: a job from a queue is on this stack; written by the owner, read by stats */
     char *stack_low;           /* below this address no job is run inline */
     pthread_t id;
@@ -90,10 +92,11 @@ typedef struct weft__self {
     weft_future *job;                      /* the job that runs here now; what it interrupted hangs on it (future.h) */
     uint32_t job_epoch;                    /* cancel_epoch when weft_cancelled last looked outwards from it */
     int failure;                           /* what weft_fail said in it; 0 nothing */
-    bool draining;                         /* settle is already at work further down this stack */
-    unsigned looks;                        /* left to weft__rests_on_job, or to a wait that helps */
-    bool disposing;                        /* likewise, of disposing of futures */
-    unsigned nested;                       /* destructors of values, one in another */
+    weft_task *stolen; /* the innermost task of another thread that runs here; its `outer` the next */
+    bool draining;     /* settle is already at work further down this stack */
+    unsigned looks;    /* left to weft__rests_on_job, or to a wait that helps */
+    bool disposing;    /* likewise, of disposing of futures */
+    unsigned nested;   /* destructors of values, one in another */
     weft__link *disposals;
     struct weft__waiter *drain_first, *drain_last;
     uint64_t port_id;  /* executor of the port below, 0 none */

@@ -1,8 +1,8 @@
 /* weft/weft.h: every public header but testing.h.
  *
  * Read in this order: base.h for codes, time and threads, executor.h for who runs, future.h for what is awaited,
- * combine.h for futures made of others, cancel.h for tokens and scopes, group.h for jobs that end together, queue.h for
- * event loops. */
+ * combine.h for futures made of others, cancel.h for tokens and scopes, group.h for jobs that end together, parallel.h
+ * for one job on several workers, queue.h for event loops. */
 #ifndef WEFT_WEFT_H
 #define WEFT_WEFT_H
 
@@ -12,6 +12,7 @@
 #include <weft/executor.h>
 #include <weft/future.h>
 #include <weft/group.h>
+#include <weft/parallel.h>
 #include <weft/queue.h>
 
 #endif
