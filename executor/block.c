@@ -65,7 +65,8 @@ static void notify_if_visible(weft_executor *e)
 
 static size_t thread_size(void)
 {
-    return sizeof(weft__thread) + sizeof(_Atomic(void *)) * (WEFT__READY_CAPACITY + WEFT__INBOX_CAPACITY);
+    return sizeof(weft__thread) + sizeof(_Atomic(void *)) * 
+               (WEFT__READY_CAPACITY + WEFT__INBOX_CAPACITY + WEFT__FORKS_CAPACITY);
 }
 
 static weft__thread *thread_create(weft_executor *e, unsigned index)
@@ -76,6 +77,7 @@ static weft__thread *thread_create(weft_executor *e, unsigned index)
     _Atomic(void *) *slots = (_Atomic(void *) *)(void *)(t + 1);
     weft__deque_init(&t->ready, slots, WEFT__READY_CAPACITY, 0);
     weft__deque_init(&t->inbox, slots + WEFT__READY_CAPACITY, WEFT__INBOX_CAPACITY, 0);
+    weft__forks_init(&t->forks, slots + WEFT__READY_CAPACITY + WEFT__INBOX_CAPACITY);
     t->executor = e;
     t->index = index;
     t->random = index * 2654435761u + 1;
@@ -161,6 +163,8 @@ int weft__block_begin(weft__thread *t)
         atomic_fetch_add_explicit(&e->blocked_count, 1, memory_order_seq_cst);
     }
     pthread_mutex_unlock(&e->roster);
+    if (!result)
+        weft__forks_publish(t); /* while it sleeps it hears no request */
     if (admitted)
         notify_if_visible(e);
     return result;

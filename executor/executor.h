@@ -58,8 +58,10 @@ typedef struct weft__tenant {
     void (*shut)(struct weft_executor *executor, weft_shutdown_mode mode);
     /* On the coordinator when no job runs or waits any more: cancels what no job can resolve. True: found something. */
     bool (*sweep)(struct weft_executor *executor);
-    /* On a thread that a job has ended (pthread_exit): settles the jobs that were on its stack, innermost first.
-     * Returns how many of them came out of a queue. */
+    /* On a thief: runs a task that a job of this executor has forked on another thread. */
+    void (*run_stolen)(weft_task *task);
+    /* On a thread that a job has ended (pthread_exit): settles the jobs and stolen tasks that were on its stack,
+     * innermost first. Returns how many of the jobs came out of a queue. */
     unsigned (*abandon)(weft_future *job);
     /* On the coordinator, at the very end: gives up the reference of a timer that was still in the wheel. */
     void (*unarm)(weft__link *link);

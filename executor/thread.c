@@ -56,14 +56,17 @@ static bool give_up_port(weft__self_t *self)
     return true;
 }
 
-/* A job ended this worker's thread: see above. */
+/* A job, or what another one has forked, ended this worker's thread: see above. */
 static void replace_worker(weft__self_t *self)
 {
     weft__thread *t = self->thread;
     weft_executor *e = t->executor;
     weft_future *job = self->job;
+    weft__forks_abandon(t);
+    weft__forks_leave();
     self->job = NULL;
     unsigned taken = e->tenant->abandon(job);
+    self->stolen = NULL;
     if (weft__stale(e)) /* a destructor forked: there is nobody to replace */
         return;
     weft__count(&t->port.counts.finished, taken);
@@ -124,6 +127,7 @@ void weft__threads_forked(void)
     ports_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     /* Relaxed: there is one thread. */
     atomic_store_explicit(&weft__threads_live, 0, memory_order_relaxed);
+    weft__forks_leave();
     /* The hook at the thread's end is inherited with the key's value. */
     *self = (weft__self_t){.ordinal = self->ordinal, .registered = self->registered};
 }

@@ -11,6 +11,7 @@
 #define WEFT__THREAD_H
 
 #include "deque.h"
+#include "forks.h"
 #include "link.h"
 #include "slab.h"
 
@@ -42,7 +43,8 @@ typedef struct weft__port {
 } weft__port;
 
 typedef struct weft__thread {
-    alignas(WEFT__PAIR) weft__deque ready; /* jobs submitted by jobs: owner at the young end, thieves at the old one */
+    alignas(WEFT__PAIR) weft__forks forks; /* what the jobs on this stack have forked */
+    weft__deque ready; /* jobs submitted by jobs: owner at the young end, thieves at the old one */
     weft__deque inbox;                     /* jobs taken from outside in a batch: everybody at the old end */
     /* Owner only. */
     weft_executor *executor;
@@ -54,7 +56,7 @@ typedef struct weft__thread {
     bool searching;            /* this thread is counted in the idle word */
     bool on_exit;              /* its pthread is ending by pthread_exit in a job */
     _Atomic(bool) started;     /* worker_start has run here; read at destroy */
-    unsigned depth;            /* inline runs on this stack */
+    unsigned depth;            /* inline runs on this stack, and stolen tasks run inside a join */
     _Atomic(uint32_t) running; /* 1: a job from a queue is on this stack; written by the owner, read by stats */
     char *stack_low;           /* below this address no job is run inline */
     pthread_t id;
@@ -88,6 +90,7 @@ typedef struct weft__self {
     weft_executor *job_executor;           /* its executor */
     uint32_t job_epoch;                    /* cancel_epoch when weft_cancelled last looked outwards from it */
     int failure;                           /* what weft_fail said in it; 0 nothing */
+    weft_task *stolen;                     /* the innermost task of another thread that runs here; its `outer` the next */
     bool draining;                         /* settle is already at work further down this stack */
     unsigned looks;                        /* left to weft__rests_on_job, or to a wait that helps */
     bool disposing;                        /* likewise, of disposing of futures */

@@ -318,6 +318,13 @@ void weft__member_unlist(weft__member *m); /* the same, but the reference stays 
 /* own_token.c */
 void weft__own_token_set(weft_future *job, weft_cancel_reason reason); /* the running job was asked to stop */
 void weft__own_token_drop(weft__options *o);
+void weft__own_tokens_forked(void); /* in the child of a fork */
+
+/* fork_join.c */
+void weft__run_stolen(weft_task *task); /* on a thief */
+/* On a thread that is being ended: if the innermost thing on its stack is a stolen task of `job`, that one is completed.
+ * Answers the job that was interrupted by it, else `job` itself. */
+weft_future *weft__stolen_abandon(weft_future *job);
 
 /* job.c */
 extern const weft__future_ops weft__job_ops, weft__delayed_ops, weft__child_ops;

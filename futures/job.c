@@ -297,7 +297,9 @@ int weft__job_help(weft_future *f, bool awaited)
         return 0;
     }
     t->depth++;
+    weft__forks_apart apart = weft__forks_set_apart(t);
     weft__job_execute(f, taken, awaited, taken ? 1 : 0);
+    weft__forks_put_back(t, apart);
     t->depth--;
     weft__self.looks = WEFT__HELP_LOOKS;
     weft__count(&t->port.counts.inline_runs, 1);

@@ -9,6 +9,9 @@
  * A job that runs inline, inside another one's weft_await, is asked to stop together with that one. So the outer one
  * gets a token too, and the inner one's is put below it.
  *
+ * Several threads may be in one job, in functions that it has forked, and ask for its token at a time. So options and
+ * token come to be by a compare-and-swap each, and a lock decides who puts a token below another.
+ *
  * The job keeps its reference until it is disposed of, because who asks it to stop may be looking at the token while it
  * ends. It is taken off the token's list when its function has returned. */
 #include "token.h"
@@ -22,10 +25,13 @@ static weft__options *options_made(weft_future *job)
     if (o)
         return o;
     o = weft__options_new(job->executor, &none, NULL, 0);
-    /* Release by being seq_cst; partner of weft__options_of. */
-    if (o)
-        atomic_store_explicit(&job->options, o, memory_order_seq_cst);
-    return o;
+    weft__options *other = NULL;
+    /* Release by being seq_cst; partner of weft__options_of, and the acquire here if another thread was first. */
+    if (!o || atomic_compare_exchange_strong_explicit(&job->options, &other, o, memory_order_seq_cst,
+                                                      memory_order_acquire))
+        return o;
+    weft__options_free(job->executor, o);
+    return other;
 }
 
 static weft_token *token_of(const weft_future *job)
@@ -40,10 +46,20 @@ static weft_token *make(weft_future *job)
     weft_token *t = o ? weft__token_new(job->executor, WEFT__TOKEN_OWN) : NULL;
     if (!t)
         return NULL;
+    weft_token *other = NULL;
+    if (!atomic_compare_exchange_strong_explicit(&o->own.token, &other, t, memory_order_seq_cst,
+                                                 memory_order_seq_cst)) {
+        weft_token_release(t);
+        return other;
+    }
+    WEFT_POINT();
     weft__tiny_lock_take(&t->lock);
     weft__member_enlist(&o->own, t, job);
+    /* seq_cst, as in weft__member_join: set already means that the coordinator may have looked at the list before. */
+    uint64_t set = atomic_load_explicit(&t->word, memory_order_seq_cst);
     weft__tiny_unlock(&t->lock);
-    atomic_store_explicit(&o->own.token, t, memory_order_seq_cst);
+    if (set & WEFT__TOKEN_SET)
+        weft__job_request(job, weft__token_reason(set));
     /* Partner of weft__own_token_set; also for a job that is not the current one but awaits it. */
     uint64_t word = atomic_load_explicit(&job->word, memory_order_seq_cst);
     if (word & WEFT__CANCEL)
@@ -56,11 +72,24 @@ static weft_future *awaited_by(const weft_future *job)
     return job->outer & WEFT__RUN_AWAITED ? weft__outer(job) : NULL;
 }
 
+/* Guards the parents of tokens of jobs, while they are made. No other lock is held by who takes it. */
+static pthread_mutex_t placing = PTHREAD_MUTEX_INITIALIZER;
+
+void weft__own_tokens_forked(void)
+{
+    placing = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+}
+
 /* Has the job a token, with those of all that await it above? */
 static bool is_placed(const weft_future *job)
 {
     const weft_token *t = token_of(job);
-    return t && (t->parent || !awaited_by(job));
+    if (!t || !awaited_by(job))
+        return t != NULL;
+    pthread_mutex_lock(&placing);
+    bool below = t->parent != NULL;
+    pthread_mutex_unlock(&placing);
+    return below;
 }
 
 /* Makes the tokens of the job and of those that await it on this stack. All of them first, and then, since nothing can
@@ -71,8 +100,12 @@ static weft_token *make_up_to_known(weft_future *job)
     for (weft_future *f = job; f && !is_placed(f); f = awaited_by(f))
         if (!token_of(f) && !make(f))
             return NULL;
-    for (weft_future *f = job; !is_placed(f); f = awaited_by(f))
-        weft__token_adopt(token_of(f), token_of(awaited_by(f)));
+    for (weft_future *f = job; awaited_by(f); f = awaited_by(f)) {
+        pthread_mutex_lock(&placing);
+        if (!token_of(f)->parent)
+            weft__token_adopt(token_of(f), token_of(awaited_by(f)));
+        pthread_mutex_unlock(&placing);
+    }
     return token_of(job);
 }
 

@@ -168,7 +168,8 @@ static void unarm(weft__link *link)
 static unsigned abandon(weft_future *job)
 {
     unsigned taken = 0;
-    for (weft_future *outer; job; job = outer) {
+    job = weft__stolen_abandon(job);
+    for (weft_future *outer; job; job = weft__stolen_abandon(outer)) {
         const weft_executor *e = job->executor;
         outer = weft__outer(job);
         taken += weft__job_abandon(job);
@@ -181,7 +182,8 @@ static unsigned abandon(weft_future *job)
 static void forked(void)
 {
     weft__waits_forked();
+    weft__own_tokens_forked();
 }
 
 const weft__tenant weft__futures_tenant = {
-    .shut = shut, .sweep = sweep_rest, .abandon = abandon, .unarm = unarm, .forked = forked};
+    .shut = shut, .sweep = sweep_rest, .run_stolen = weft__run_stolen, .abandon = abandon, .unarm = unarm, .forked = forked};

@@ -45,14 +45,6 @@ static weft_future *source_of(weft_future *f)
     }
 }
 
-static weft__thread *waiting_thread_with(const weft_future *job)
-{
-    for (weft__thread *t = waits; t; t = t->next_waiting)
-        if (on_stack(t->job, job))
-            return t;
-    return NULL;
-}
-
 static bool leads_back(const weft__thread *t, weft_future *f);
 
 /* Will what this thread waits for never come because it leads back to t? */
@@ -64,20 +56,29 @@ static bool stuck_behind(const weft__thread *t, const weft__thread *waiter)
     return !waiter->awaits_all;
 }
 
-/* Follows who waits for what from f on. Under waits_lock. A thread is looked through once: visited. */
-static bool leads_back(const weft__thread *t, weft_future *f)
+/* A thread is looked through once: visited. */
+static bool thread_leads_back(const weft__thread *t, weft__thread *other)
 {
-    f = source_of(f);
-    if (weft__done(weft__word(f)))
-        return false;
-    weft__thread *other = waiting_thread_with(f);
-    if (!other || other->visited)
+    if (other->visited)
         return other == t;
     /* A job that was asked to stop is about to leave its wait. */
     if (!other->awaits_uncut && weft__word(other->job) & WEFT__CANCEL)
         return false;
     other->visited = true;
     return stuck_behind(t, other);
+}
+
+/* Follows who waits for what from f on. Under waits_lock. Several threads may wait in one job, in functions that it has
+ * forked; it needs them all. */
+static bool leads_back(const weft__thread *t, weft_future *f)
+{
+    f = source_of(f);
+    if (weft__done(weft__word(f)))
+        return false;
+    for (weft__thread *other = waits; other; other = other->next_waiting)
+        if (on_stack(other->job, f) && thread_leads_back(t, other))
+            return true;
+    return false;
 }
 
 static bool would_wait_for_itself(weft__thread *t)

@@ -40,10 +40,15 @@ extern "C" {
 /* Room for one forked function, on the stack of who forks or wherever else it lasts until the join. The members are
  * weft's own, and need not be initialised. */
 typedef struct weft_task {
-    struct weft_task *next, *previous;
-    weft_fn *fn;
-    void *arg;
-    void *own[8];
+    struct weft_task *next, *previous; /* while only its own thread knows it */
+    weft_fn *fn;                       /* NULL: it was run when it was forked */
+    void *arg;                         /* then, or once another thread has run it, what fn returned */
+    /* Of one that others may take. */
+    uint32_t state;
+    int failure;
+    void *owner, *thief, *interrupted;
+    weft_future *job;
+    struct weft_task *below, *outer;
 } weft_task;
 
 /* Lets fn(arg) run beside what follows, at the latest in weft_join(task). Cannot fail; does not block. `task` must stay

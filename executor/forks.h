@@ -1,0 +1,81 @@
+/* forks.h: the forked functions of a thread, and how others get at them.
+ *
+ * Interface; the protocol is told in forks.c. */
+#ifndef WEFT__FORKS_H
+#define WEFT__FORKS_H
+
+#include "deque.h"
+
+#include <weft/fork_inline.h>
+
+struct weft__thread;
+struct weft_executor;
+
+#ifdef WEFT_TINY
+enum { WEFT__FORKS_CAPACITY = 4 };
+#else
+enum { WEFT__FORKS_CAPACITY = 256 };
+#endif
+
+/* weft_task.state, from the moment when it is visible. Written by the owner before that; then by compare-and-swap from
+ * RUNNING to AWAITED by the owner, and once to DONE by the thief, who touches the task no more. */
+enum { WEFT__FORK_RUNNING, WEFT__FORK_AWAITED, WEFT__FORK_DONE };
+
+typedef struct weft__forks {
+    weft_fork_list list;  /* tasks that are private to the thread; its members say who may touch them */
+    weft_task *published; /* the newest that was made visible and is not joined; owner only, as its `below` */
+    weft__deque visible;  /* those of them that nobody has taken; an open deque of weft_task */
+} weft__forks;
+
+/* Which weft_fork_here points to where no job can run: always wanted, never written. */
+extern const weft_fork_list weft__forks_nowhere;
+
+static inline _Atomic(uint32_t) *weft__fork_state(weft_task *task)
+{
+    return (_Atomic(uint32_t) *)(void *)&task->state;
+}
+
+/* Who has taken the task, or NULL. Written by the thief, read by the owner. */
+static inline _Atomic(void *) *weft__fork_thief(weft_task *task)
+{
+    return (_Atomic(void *) *)(void *)&task->thief;
+}
+
+static inline void weft__fork_push(weft_fork_list *list, weft_task *task)
+{
+    task->previous = list->newest;
+    list->newest->next = task;
+    list->newest = task;
+}
+
+void weft__forks_init(weft__forks *f, _Atomic(void *) *slots);
+
+/* Owner: makes what is private visible, the oldest first, as much as there is room for, and wakes somebody. */
+void weft__forks_publish(struct weft__thread *t);
+
+/* Owner: takes its newest visible task back; false: a thief has it. It is no longer in `published`. */
+bool weft__forks_take_back(struct weft__thread *t, weft_task *task);
+
+/* Any thread: takes the oldest that is visible. NULL: there is none, and the owner has been asked for more. */
+weft_task *weft__forks_steal(struct weft__thread *thief, struct weft__thread *owner);
+
+/* A thread that is about to sleep, its bit being set in the idle word: asks all the others. */
+void weft__forks_ask_all(struct weft__thread *t);
+
+/* Owner: the tasks that are private now are kept apart while another job runs on this stack, and put back. */
+typedef struct weft__forks_apart {
+    weft_task *oldest, *newest; /* NULL: there are none */
+} weft__forks_apart;
+weft__forks_apart weft__forks_set_apart(struct weft__thread *t);
+void weft__forks_put_back(struct weft__thread *t, weft__forks_apart apart);
+
+/* This thread runs no jobs any more. */
+void weft__forks_leave(void);
+
+/* On a thief, which has run the task: hands value and failure to the owner. */
+void weft__fork_done(weft_task *task, void *value, int failure);
+
+/* On a thread that is being ended by its job: its tasks are forgotten; returns when no thief runs one any more. */
+void weft__forks_abandon(struct weft__thread *t);
+
+#endif
