@@ -77,7 +77,7 @@ static weft__thread *thread_create(weft_executor *e, unsigned index)
     _Atomic(void *) *slots = (_Atomic(void *) *)(void *)(t + 1);
     weft__deque_init(&t->ready, slots, WEFT__READY_CAPACITY, 0);
     weft__deque_init(&t->inbox, slots + WEFT__READY_CAPACITY, WEFT__INBOX_CAPACITY, 0);
-    weft__forks_init(&t->forks, slots + WEFT__READY_CAPACITY + WEFT__INBOX_CAPACITY);
+    weft__forks_init(&t->forks, e->workers, slots + WEFT__READY_CAPACITY + WEFT__INBOX_CAPACITY);
     t->executor = e;
     t->index = index;
     t->random = index * 2654435761u + 1;
@@ -164,7 +164,7 @@ int weft__block_begin(weft__thread *t)
     }
     pthread_mutex_unlock(&e->roster);
     if (!result)
-        weft__forks_publish(t); /* while it sleeps it hears no request */
+        weft__forks_publish(t); /* while it sleeps it forks and joins nothing */
     if (admitted)
         notify_if_visible(e);
     return result;

@@ -5,31 +5,29 @@
  *     taken by thieves | visible: a deque, open at its old end | private: a list, which nobody else touches
  *
  * To fork is to append to the list and to join is to remove from it; both are a few plain loads and stores (weft_fork
- * and weft_join in futures/, and fork_inline.h). Tasks become visible on request only: `wanted` is set by whoever looks
- * for work and finds none here, and at its next fork or join the owner sees it, moves the whole list into the deque as
- * far as there is room, and wakes a sleeper. Since forks are nested strictly and the oldest is made visible first,
- * what is taken is older than what is visible, and that older than what is private; so a join finds its task at the end
- * of the list, or at the young end of the deque, or with a thief. The list has no limit; the deque needs none that
- * counts, because thieves make room in it.
+ * and weft_join in futures/, and fork_inline.h). Tasks become visible only when `wanted` is set, which the owner looks at
+ * in each fork and join; it then moves the whole list into the deque, as far as there is room. Since forks are nested
+ * strictly and the oldest is made visible first, what is taken is older than what is visible, and that older than what
+ * is private; so a join finds its task at the end of the list, or at the young end of the deque, or with a thief. The
+ * list has no limit; the deque needs none that counts, because thieves make room in it.
  *
- * No request is lost. A thread that goes to sleep
- *   (S1) sets its bit in the idle word (seq_cst), and then
- *   (S2) sets `wanted` of every other thread (seq_cst; if it is set already, the seq_cst load that found it so), and
- *   (S3) looks at every queue and every deque of tasks again, as always (idle.c, rule 2).
- * The owner, when it sees the request by whatever relaxed load,
- *   (O1) clears `wanted` (seq_cst), then
- *   (O2) makes its tasks visible (seq_cst store of the deque's split), then
- *   (O3) calls weft__notify, which loads the idle word (seq_cst).
- * If O1 comes after S2 in the single order, O3 comes after S1 and finds the sleeper: it, or one that sleeps with it, is
- * woken. If O1 comes before, `wanted` stays set, and the next fork or join sees it. One publication wakes one thread;
- * that looks for more visible work before it stops searching (rule 3). So that those who sleep on are not forgotten
- * once what is visible has gone, whoever takes the last of it asks again: a thief always, since somebody who was
- * hungry once is likely to be again and then need not wait for the owner; the owner itself only if somebody sleeps or
- * searches, or else each of its forks would become visible.
- * A thread that searches need not ask in any order: it comes to S1 before it sleeps.
+ * `wanted` stands for "fewer than `enough` are visible", where enough is about the number of workers, and none with one
+ * worker. In a recursion that leaves everything but the outermost levels private. The rules:
+ *   (O1) the owner clears `wanted` (seq_cst), then
+ *   (O2) makes tasks visible (seq_cst stores of the deque's split), then
+ *   (O3) counts those that are visible (seq_cst load of the deque's top), and sets `wanted` again if they are too few;
+ *        it does so, too, when it has taken a visible one back. Last, as after every publication,
+ *   (O4) it calls weft__notify.
+ *   (T1) A thief takes a task (seq_cst compare-and-swap of top), and then
+ *   (T2) sets `wanted` (seq_cst).
+ * If T2 comes before O1 in the single order, so does T1, and O3 counts without the task that was taken. If it comes
+ * later, `wanted` stays set. So whenever there are too few, `wanted` is set or about to be, and the owner's next fork
+ * or join acts on it. Thieves have nothing to ask for and never look at the list: where nothing is visible, the owner
+ * knows that already. Between publication and sleepers stands the same pair as for every queue (idle.c), and one
+ * publication wakes one thread, which looks for more before it stops searching.
  *
- * What the request cannot do is interrupt: a thread that neither forks nor joins keeps what is private. It is made
- * visible all at once, so that the next thief need not wait, and before the thread blocks.
+ * What a flag cannot do is interrupt: a thread that neither forks nor joins keeps what is private. So it makes visible
+ * all that it has whenever it is asked, and before it blocks.
  *
  * A task that a thief has taken ends by one exchange of its state, after which the thief touches only the owner's
  * weft__thread: the owner may have returned from the join, and the task be gone.
@@ -49,9 +47,11 @@ static _Atomic(uint32_t) *wanted(weft__forks *f)
     return (_Atomic(uint32_t) *)(void *)&f->list.wanted;
 }
 
-void weft__forks_init(weft__forks *f, _Atomic(void *) *slots)
+void weft__forks_init(weft__forks *f, unsigned workers, _Atomic(void *) *slots)
 {
     f->list.newest = &f->list.oldest;
+    f->enough = workers == 1 ? 0 : workers < WEFT__FORKS_ENOUGH ? workers : WEFT__FORKS_ENOUGH;
+    f->list.wanted = f->enough > 0;
     weft__deque_init(&f->visible, slots, WEFT__FORKS_CAPACITY, 0);
 }
 
@@ -83,10 +83,18 @@ static bool make_visible(weft__thread *t, weft_task *task)
     return weft__deque_push(&f->visible, task) != WEFT__PUSH_FULL;
 }
 
-static bool has_room(weft__forks *f)
+/* Relaxed, within, but where it says otherwise: nothing is read on the strength of it. Thieves can only make it less. */
+static bool has_room(const weft__forks *f)
 {
-    /* Thieves can only make room. Relaxed, within: nothing is read on the strength of it. */
     return weft__deque_size(&f->visible) < WEFT__FORKS_CAPACITY;
+}
+
+/* O3. */
+static void count_visible(weft__forks *f)
+{
+    uint64_t top = atomic_load_explicit(&f->visible.top, memory_order_seq_cst);
+    if (weft__deque_below(f->visible.bottom, top + f->enough))
+        atomic_store_explicit(wanted(f), 1, memory_order_seq_cst);
 }
 
 void weft__forks_publish(weft__thread *t)
@@ -96,14 +104,15 @@ void weft__forks_publish(weft__thread *t)
     /* Hooks fork outside a job: there is no context that a thief could run it in. */
     if (list->newest == &list->oldest || !weft__self.job)
         return;
+    bool any = false;
     atomic_store_explicit(wanted(f), 0, memory_order_seq_cst); /* O1 */
     WEFT_POINT();
-    bool any = false;
     while (list->newest != &list->oldest && has_room(f))
         any |= make_visible(t, list_take_oldest(list)); /* O2 */
     WEFT_POINT();
+    count_visible(f);
     if (any)
-        weft__notify(t->executor); /* O3 */
+        weft__notify(t->executor); /* O4 */
 }
 
 bool weft__forks_take_back(weft__thread *t, weft_task *task)
@@ -111,13 +120,10 @@ bool weft__forks_take_back(weft__thread *t, weft_task *task)
     weft__forks *f = &t->forks;
     bool raised = false;
     f->published = task->below;
-    if (!weft__deque_pop(&f->visible, &raised))
-        return false;
+    bool taken = !weft__deque_pop(&f->visible, &raised);
     WEFT_POINT();
-    /* Who comes to sleep after this look asks by itself. */
-    if (!weft__deque_size(&f->visible) && weft__idle_any(t->executor))
-        atomic_store_explicit(wanted(f), 1, memory_order_seq_cst);
-    return true;
+    count_visible(f);
+    return !taken;
 }
 
 weft__forks_apart weft__forks_set_apart(weft__thread *t)
@@ -144,40 +150,22 @@ void weft__forks_put_back(weft__thread *t, weft__forks_apart apart)
 
 /* ---- the thieves ---- */
 
-static void ask(weft__forks *f)
-{
-    /* seq_cst, both: S2. Read before it is written, so that those who look in vain again and again leave the line to
-     * the owner, who reads it at every fork. */
-    if (atomic_load_explicit(wanted(f), memory_order_seq_cst) == 0)
-        atomic_store_explicit(wanted(f), 1, memory_order_seq_cst);
-}
-
 weft_task *weft__forks_steal(weft__thread *thief, weft__thread *owner)
 {
     weft__forks *f = &owner->forks;
     void *x;
     do
-        x = weft__deque_steal(&f->visible);
+        x = weft__deque_steal(&f->visible); /* T1 */
     while (x == WEFT__STEAL_RETRY);
+    if (!x)
+        return NULL;
     WEFT_POINT();
-    if (!x || !weft__deque_visible(&f->visible))
-        ask(f);
+    atomic_store_explicit(wanted(f), 1, memory_order_seq_cst); /* T2 */
     weft_task *task = x;
-    if (task) {
-        /* Release, partner of the joining owner's acquire load: it finds the thread, which has been there all along. */
-        atomic_store_explicit(weft__fork_thief(task), thief, memory_order_release);
-        weft__count(&thief->port.counts.stolen, 1);
-    }
+    /* Release, partner of the joining owner's acquire load: it finds the thread, which has been there all along. */
+    atomic_store_explicit(weft__fork_thief(task), thief, memory_order_release);
+    weft__count(&thief->port.counts.stolen, 1);
     return task;
-}
-
-void weft__forks_ask_all(weft__thread *t)
-{
-    weft_executor *e = t->executor;
-    unsigned n = atomic_load_explicit(&e->thread_count, memory_order_seq_cst);
-    for (unsigned i = 0; n > 1 && i < n; i++)
-        if (e->threads[i] != t)
-            ask(&e->threads[i]->forks);
 }
 
 void weft__fork_done(weft_task *task, void *value, int failure)

@@ -12,9 +12,9 @@ struct weft__thread;
 struct weft_executor;
 
 #ifdef WEFT_TINY
-enum { WEFT__FORKS_CAPACITY = 4 };
+enum { WEFT__FORKS_CAPACITY = 4, WEFT__FORKS_ENOUGH = 2 };
 #else
-enum { WEFT__FORKS_CAPACITY = 256 };
+enum { WEFT__FORKS_CAPACITY = 256, WEFT__FORKS_ENOUGH = 4 };
 #endif
 
 /* weft_task.state, from the moment when it is visible. Written by the owner before that; then by compare-and-swap from
@@ -24,6 +24,7 @@ enum { WEFT__FORK_RUNNING, WEFT__FORK_AWAITED, WEFT__FORK_DONE };
 typedef struct weft__forks {
     weft_fork_list list;  /* tasks that are private to the thread; its members say who may touch them */
     weft_task *published; /* the newest that was made visible and is not joined; owner only, as its `below` */
+    uint64_t enough;      /* constant: while fewer are visible, `wanted` is set; 0 with one worker */
     weft__deque visible;  /* those of them that nobody has taken; an open deque of weft_task */
 } weft__forks;
 
@@ -48,7 +49,7 @@ static inline void weft__fork_push(weft_fork_list *list, weft_task *task)
     list->newest = task;
 }
 
-void weft__forks_init(weft__forks *f, _Atomic(void *) *slots);
+void weft__forks_init(weft__forks *f, unsigned workers, _Atomic(void *) *slots);
 
 /* Owner: makes what is private visible, the oldest first, as much as there is room for, and wakes somebody. */
 void weft__forks_publish(struct weft__thread *t);
@@ -56,11 +57,8 @@ void weft__forks_publish(struct weft__thread *t);
 /* Owner: takes its newest visible task back; false: a thief has it. It is no longer in `published`. */
 bool weft__forks_take_back(struct weft__thread *t, weft_task *task);
 
-/* Any thread: takes the oldest that is visible. NULL: there is none, and the owner has been asked for more. */
+/* Any thread: takes the oldest that is visible. NULL: there is none. */
 weft_task *weft__forks_steal(struct weft__thread *thief, struct weft__thread *owner);
-
-/* A thread that is about to sleep, its bit being set in the idle word: asks all the others. */
-void weft__forks_ask_all(struct weft__thread *t);
 
 /* Owner: the tasks that are private now are kept apart while another job runs on this stack, and put back. */
 typedef struct weft__forks_apart {

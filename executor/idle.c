@@ -115,15 +115,6 @@ void weft__notify_all(weft_executor *e)
     }
 }
 
-bool weft__idle_any(weft_executor *e)
-{
-    unsigned used = atomic_load_explicit(&e->idle.used, memory_order_seq_cst);
-    for (unsigned g = 0; g < used; g++)
-        if (atomic_load_explicit(&e->idle.groups[g].word, memory_order_seq_cst))
-            return true;
-    return false;
-}
-
 bool weft__search_begin(struct weft__thread *t)
 {
     _Atomic(uint64_t) *word = group_word(t);
@@ -166,8 +157,6 @@ bool weft__sleep_idle(struct weft__thread *t)
      * that either it sees the shutdown or the coordinator, which reads the word, sees all that it finished. */
     if (atomic_load_explicit(&t->executor->phase, memory_order_seq_cst) == WEFT__CLOSING)
         weft__coordinator_news(&t->executor->coordinator);
-    weft__forks_ask_all(t); /* before the look: see forks.c */
-    WEFT_POINT();
     if (wanted(t->executor)) {
         uint64_t v = atomic_load_explicit(word, memory_order_relaxed);
         while (v & bit) {

@@ -26,9 +26,6 @@ typedef struct weft__idle {
  * one load when nobody sleeps. Any thread; does not block. */
 void weft__notify(struct weft_executor *e);
 
-/* Does a thread sleep or search? seq_cst; may be out of date when it is given. */
-bool weft__idle_any(struct weft_executor *e);
-
 /* This thread starts to search; false: enough do already. */
 bool weft__search_begin(struct weft__thread *t);
 

@@ -141,7 +141,7 @@ static void *join_inherited(weft_task *task)
     return task->fn(task->arg);
 }
 
-/* Somebody wants work, or the thread runs no jobs. */
+/* Others can take too little from here, or the thread runs no jobs. */
 static __attribute__((noinline)) void fork_wanted(weft_fork_list *list, weft_task *task)
 {
     if (list == &weft__forks_nowhere) {

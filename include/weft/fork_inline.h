@@ -9,9 +9,9 @@
  * __atomic_load_n and __thread (gcc, clang).
  *
  * How it works. The forks of a thread that no other thread may take yet are a list, newest first, which only that thread
- * touches: to fork is to put a task in front, to join is to take it away and call. A thread that wants work says so in
- * `wanted`, which the two paths look at; only then does the owner, inside the library, make tasks visible to others. On
- * threads that run no jobs `wanted` is always set and the library decides. */
+ * touches: to fork is to put a task in front, to join is to take it away and call. While too few tasks can be taken by
+ * others, `wanted` is set, which the two paths look at; only then does the owner, inside the library, make tasks visible
+ * to others. On threads that run no jobs `wanted` is always set and the library decides. */
 #ifndef WEFT_FORK_INLINE_H
 #define WEFT_FORK_INLINE_H
 
@@ -23,7 +23,7 @@ extern "C" {
 
 /* The members are weft's own. */
 typedef struct weft_fork_list {
-    uint32_t wanted;   /* any thread sets it: make tasks visible; cleared by the owner. Atomic */
+    uint32_t wanted;   /* set by any thread, cleared by the owner; atomic */
     char apart[124];   /* the owner writes what follows at every fork, others must not come near that line */
     weft_task *newest; /* the owner's alone, as the next; &oldest: there is none */
     weft_task oldest;  /* stands for what is below the list: its next is the oldest */
