@@ -86,19 +86,6 @@ int weft__loop_look(weft__loop *l, size_t begin)
     return WEFT__UNLIKELY(weft_cancelled()) ? -ECANCELED : 0;
 }
 
-void weft__loop_offer(const weft__loop *l)
-{
-    /* A thread that forks shows its tasks when it is asked; one that is in a piece hears nobody. So it shows them before
-     * the piece without being asked. That costs as much as several forks. In a loop of many pieces, which may be short,
-     * it is left out as long as nobody is idle and older tasks, which are larger, are still to be had: whoever takes
-     * the last of those has much to show in turn. */
-    weft__forks *f = &weft__self.thread->forks;
-    if (f->list.newest == &f->list.oldest)
-        return;
-    if (l->open || !weft__deque_size(&f->visible) || WEFT__UNLIKELY(weft__idle_any(l->executor)))
-        weft__forks_publish(weft__self.thread);
-}
-
 int weft__loop_enter(void)
 {
     int outer_failure = weft__self.failure;

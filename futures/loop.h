@@ -29,12 +29,12 @@ struct weft__loop {
     size_t begin, end;         /* begin < end */
     size_t grain;              /* elements of a piece, the last may have fewer; not 0 */
     void *data;                /* the program's */
-    bool open;                 /* there are few pieces, or none is short: offer all before each */
+    bool open;                 /* its pieces are few and may be long: see weft__loop_offer */
     _Atomic(size_t) halt;      /* no piece that begins above it is begun any more; lowered by whoever saw a failure */
     int code;                  /* of the body; written in the job, read when that is done */
 };
 
-enum { WEFT__LOOP_FEW = 64 }; /* pieces: a loop of so many is open */
+enum { WEFT__LOOP_FEW = 64 }; /* pieces */
 
 /* What a half that was never finished gives: its function has ended its thread. */
 enum { WEFT__LOOP_UNFINISHED = -EOWNERDEAD };
@@ -47,13 +47,24 @@ int weft__loop_run(weft__loop *l, weft_executor *executor);
  * stop; -EINTR, because something below has failed: a code that the failed one's goes before. */
 int weft__loop_look(weft__loop *l, size_t begin);
 
-/* Before a piece, which may take long: others get at what this thread has forked and not joined. */
-void weft__loop_offer(const weft__loop *l);
+/* Before a piece that may take long: a thread that forks lets others have a few tasks at a time and more when it forks
+ * or joins again, which it does not in a piece. So it lets them have all now. */
+static inline void weft__loop_offer(void)
+{
+    weft__forks_publish(weft__self.thread);
+}
 
 /* Around each call of a function of the program's: enter gives what leave is to be handed. The answer of leave is what
  * the function said by weft_fail, 0 for nothing; then no piece above `last` is begun any more. */
 int weft__loop_enter(void);
 int weft__loop_leave(weft__loop *l, int outer_failure, size_t last);
+
+/* Are there so few pieces that each is to be open to others at once, at the price of some forks? With one worker nobody
+ * would take it. */
+static inline bool weft__loop_open(const weft__loop *l, size_t pieces)
+{
+    return pieces <= WEFT__LOOP_FEW && l->executor->workers > 1;
+}
 
 /* The number of whole and begun pieces in n elements; n > 0. */
 static inline size_t weft__loop_pieces(size_t n, size_t grain)

@@ -37,6 +37,7 @@ typedef struct strand {
     const weft__self_t *self; /* of which thread; constant */
     size_t length;            /* a range of up to so many elements is not cut any more */
     int64_t since;            /* the clock when the last piece ended, or when the strand last had to wait */
+    bool slow;                /* the last piece took so long that an offer costs nothing beside it */
 } strand;
 
 /* The upper half of a range, on the stack of who cut it. */
@@ -59,7 +60,7 @@ static void *run_half(void *argument)
         h->code = run(h->loop, h->strand, h->begin, h->end);
         return NULL;
     }
-    strand own = {&weft__self, h->length, h->loop->timed ? weft__now() : 0};
+    strand own = {&weft__self, h->length, h->loop->timed ? weft__now() : 0, false};
     h->stolen = true;
     h->code = run(h->loop, &own, h->begin, h->end);
     return NULL;
@@ -78,13 +79,15 @@ static size_t next_length(const for_loop *l, size_t n, int64_t took)
 
 static int run_piece(for_loop *l, strand *s, size_t begin, size_t end)
 {
-    weft__loop_offer(&l->base);
+    if (l->base.open || s->slow)
+        weft__loop_offer();
     int outer_failure = weft__loop_enter();
     l->fn(begin, end, l->base.data);
     int code = weft__loop_leave(&l->base, outer_failure, begin);
     if (l->timed) {
-        int64_t now = weft__now();
-        s->length = next_length(l, end - begin, now - s->since);
+        int64_t now = weft__now(), took = now - s->since;
+        s->length = next_length(l, end - begin, took);
+        s->slow = took > PIECE / 4 && l->base.executor->workers > 1;
         s->since = now;
     }
     return code;
@@ -118,8 +121,8 @@ static int run(for_loop *l, strand *s, size_t begin, size_t end)
 static int run_all(weft__loop *base)
 {
     for_loop *l = (for_loop *)(void *)base;
-    strand s = {&weft__self, base->grain, l->timed ? weft__now() : 0};
-    base->open = l->timed || weft__loop_pieces(base->end - base->begin, base->grain) <= WEFT__LOOP_FEW;
+    strand s = {&weft__self, base->grain, l->timed ? weft__now() : 0, false};
+    base->open = weft__loop_open(base, weft__loop_pieces(base->end - base->begin, base->grain));
     if (l->timed) {
         l->most = (base->end - base->begin) / PIECES_PER_WORKER / base->executor->workers;
         l->most = l->most ? l->most : 1;

@@ -73,7 +73,8 @@ static int reduce_part(reduction *r, size_t part, unsigned char *into)
 {
     weft__loop *l = &r->base;
     size_t begin = part_begin(r, part), end = weft__loop_end(l, begin, r->part);
-    weft__loop_offer(l);
+    if (l->open)
+        weft__loop_offer();
     memcpy(into, r->identity, r->size);
     for (size_t next; begin != end; begin = next) {
         next = end - begin > l->grain ? begin + l->grain : end;
@@ -117,6 +118,7 @@ static int reduce_all(weft__loop *l)
 {
     reduction *r = (reduction *)(void *)l;
     alignas(max_align_t) unsigned char accumulator[SMALL];
+    l->open = weft__loop_open(l, r->parts);
     unsigned char *into = r->block ? r->block : accumulator;
     int code = reduce(r, 0, r->parts, into);
     if (!code)
@@ -136,7 +138,6 @@ static void divide(reduction *r, size_t grain)
     size_t pieces = weft__loop_pieces(n, grain), of_part = weft__loop_pieces(pieces, most);
     l->grain = grain;
     r->parts = weft__loop_pieces(pieces, of_part);
-    l->open = r->parts <= WEFT__LOOP_FEW;
     r->part = r->parts == 1 ? n : of_part * grain;
 }
 
