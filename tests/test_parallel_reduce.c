@@ -460,13 +460,13 @@ static void test_bad_input(void **state)
     test_destroy(e);
 }
 
-static void test_accumulators_without_memory(void **state)
+static void test_accumulators_beyond_all_memory(void **state)
 {
     (void)state;
     weft_executor *executor = test_executor(1);
     size_t zero = 0, result = 5;
-    static const size_t sizes[] = {SIZE_MAX, SIZE_MAX / 2, SIZE_MAX / 512 + 1, SIZE_MAX / 1024, SIZE_MAX / 4096};
-    for (int i = 0; i < 5; i++) {
+    static const size_t sizes[] = {SIZE_MAX, SIZE_MAX / 2, SIZE_MAX / 512 + 1};
+    for (int i = 0; i < 3; i++) {
         assert_int_equal(
             weft_parallel_reduce(executor, 0, 512, 0, sizes[i], &zero, count_wide, add_sizes, NULL, &result), -ENOMEM);
     }
@@ -589,7 +589,7 @@ int main(void)
         TEST(test_the_result_may_be_the_identity),
         TEST(test_an_empty_range_gives_the_identity),
         TEST(test_bad_input),
-        TEST(test_accumulators_without_memory),
+        TEST(test_accumulators_beyond_all_memory),
         TEST(test_a_failed_piece),
         TEST(test_a_failed_combine),
         TEST(test_cancelled_in_a_piece),
