@@ -65,8 +65,8 @@ static void notify_if_visible(weft_executor *e)
 
 static size_t thread_size(void)
 {
-    return sizeof(weft__thread) + sizeof(_Atomic(void *)) * 
-               (WEFT__READY_CAPACITY + WEFT__INBOX_CAPACITY + WEFT__FORKS_CAPACITY);
+    return sizeof(weft__thread) +
+           sizeof(_Atomic(void *)) * (WEFT__READY_CAPACITY + WEFT__INBOX_CAPACITY + WEFT__FORKS_CAPACITY);
 }
 
 static weft__thread *thread_create(weft_executor *e, unsigned index)

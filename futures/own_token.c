@@ -27,8 +27,8 @@ static weft__options *options_made(weft_future *job)
     o = weft__options_new(job->executor, &none, NULL, 0);
     weft__options *other = NULL;
     /* Release by being seq_cst; partner of weft__options_of, and the acquire here if another thread was first. */
-    if (!o || atomic_compare_exchange_strong_explicit(&job->options, &other, o, memory_order_seq_cst,
-                                                      memory_order_acquire))
+    if (!o ||
+        atomic_compare_exchange_strong_explicit(&job->options, &other, o, memory_order_seq_cst, memory_order_acquire))
         return o;
     weft__options_free(job->executor, o);
     return other;

@@ -185,5 +185,9 @@ static void forked(void)
     weft__own_tokens_forked();
 }
 
-const weft__tenant weft__futures_tenant = {
-    .shut = shut, .sweep = sweep_rest, .run_stolen = weft__run_stolen, .abandon = abandon, .unarm = unarm, .forked = forked};
+const weft__tenant weft__futures_tenant = {.shut = shut,
+                                           .sweep = sweep_rest,
+                                           .run_stolen = weft__run_stolen,
+                                           .abandon = abandon,
+                                           .unarm = unarm,
+                                           .forked = forked};

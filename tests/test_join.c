@@ -142,8 +142,7 @@ static void test_in_a_hook_each_runs_in_its_join(void **state)
 {
     (void)state;
     hook_log = test_log_make();
-    weft_executor *executor =
-        test_executor_with(&(weft_executor_options){.workers = 3, .worker_start = fork_in_start});
+    weft_executor *executor = test_executor_with(&(weft_executor_options){.workers = 3, .worker_start = fork_in_start});
     assert_true(test_log_wait(hook_log, 4));
     assert_log(hook_log, 9, 2, 1, 0);
     test_destroy(executor);
@@ -236,8 +235,8 @@ static void *deep(void *argument)
 static void test_deep_recursion(void **state)
 {
     (void)state;
-    weft_executor *executor = test_executor_with(
-        &(weft_executor_options){.workers = test_workers(), .stack_size = (size_t)256 << 20});
+    weft_executor *executor =
+        test_executor_with(&(weft_executor_options){.workers = test_workers(), .stack_size = (size_t)256 << 20});
     assert_int_equal((uintptr_t)run_in(executor, deep, (void *)(uintptr_t)MANY), MANY);
     test_destroy(executor);
 }

@@ -57,8 +57,8 @@ static void *count_forked(void *argument)
             weft_fork_inline(&tasks[i], count_forked, &children[i]);
     }
     for (unsigned i = k; i-- > 0;)
-        sum += (uintptr_t)(n->seed & 32 ? weft_join(&tasks[i])
-                                        : weft_join_inline(&tasks[i], count_forked, &children[i]));
+        sum +=
+            (uintptr_t)(n->seed & 32 ? weft_join(&tasks[i]) : weft_join_inline(&tasks[i], count_forked, &children[i]));
     return (void *)sum;
 }
 
@@ -244,8 +244,9 @@ static void test_threads_end_in_forked_functions(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_trees_with_many_thieves), TEST(test_many_jobs_fork_at_a_time), TEST(test_forked_functions_wait),
-        TEST(test_one_token_for_all),       TEST(test_a_request_reaches_all),    TEST(test_threads_end_in_forked_functions),
+        TEST(test_trees_with_many_thieves), TEST(test_many_jobs_fork_at_a_time),
+        TEST(test_forked_functions_wait),   TEST(test_one_token_for_all),
+        TEST(test_a_request_reaches_all),   TEST(test_threads_end_in_forked_functions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

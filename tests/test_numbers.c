@@ -286,6 +286,30 @@ static void test_locked_jobs_of_jobs(void **state)
     assert_int_equal(cycle.cheapest, 3);
 }
 
+static void *count_forks(void *argument)
+{
+    unsigned *most = argument, n;
+    for (int i = 0; i < TRIES; i++) {
+        weft_task task;
+        COUNT(n, weft_fork(&task, nothing, NULL));
+        *most = n > *most ? n : *most;
+        COUNT(n, weft_join(&task));
+        *most = n > *most ? n : *most;
+    }
+    return NULL;
+}
+
+static void test_locked_forks_of_one_worker(void **state)
+{
+    (void)state;
+    unsigned most = 0;
+    steps_install();
+    weft_executor *executor = test_executor(1);
+    assert_int_equal(weft_run(executor, count_forks, &most, NULL), 0);
+    assert_int_equal(most, 0);
+    test_destroy(executor);
+}
+
 static bool is_done(void *future)
 {
     return weft_future_done(future);
@@ -474,6 +498,7 @@ int main(void)
         TEST(test_locked_wait_that_blocks),
         TEST(test_locked_promise),
         TEST(test_locked_jobs_of_jobs),
+        TEST(test_locked_forks_of_one_worker),
         TEST(test_locked_jobs_from_outside),
         TEST(test_locked_gather_for_each_input),
         TEST(test_locked_timers),

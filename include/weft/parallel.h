@@ -16,7 +16,9 @@
  * A fork makes no future and allocates nothing; it costs a few instructions. The function is run by the thread that
  * joins it, as a plain call, unless an idle worker of the same executor took it before: the oldest first, which in a
  * recursion is the largest part. So a program forks wherever there is something to do at the same time, and need not
- * know how many workers there are.
+ * know how many workers there are. What can be taken is decided in forks and joins (about as many tasks as there are
+ * workers, and more once some were taken), so a job that forks many and then neither forks nor joins for long offers no
+ * more meanwhile than it did then.
  *
  * What runs in a forked function is part of the job that forked it, on whatever thread: weft_cancelled, weft_executor_
  * current and weft_current_token answer as in the job itself, waits are ended by a request to stop as its own are, and
@@ -66,11 +68,12 @@ WEFT_API void *weft_join(weft_task *task);
 
 /* Runs fn(arg) as a job of the executor (NULL: the default one) and waits for it: weft_submit and weft_await in one,
  * for entering fork-join from outside. Where value is not NULL, what fn returned goes there. From a job it is the same,
- * with the function run on the caller's stack. 0, or the code with which the job ended, or
+ * with the function run on the caller's stack; a request to stop the caller reaches it. When the call returns, fn is not
+ * running and never will. 0, or the code with which the job ended, or, if fn was not run,
  *   -EDEADLK         called on a coordinator
- *   -EOVERFLOW       from a job: too many waits nested on one stack; fn was not run, or, as it may be with
- *   -EAGAIN          no thread left to stand in for this worker, was left to run by itself
- *   and, negative, the codes of weft_submit: fn was not run */
+ *   -EOVERFLOW       from a job: too many waits nested on one stack
+ *   -EAGAIN          from a job: no thread left to stand in for this worker
+ *   and, negative, the codes of weft_submit */
 WEFT_API int weft_run(weft_executor *executor, weft_fn *fn, void *arg, void **value);
 
 /* Loops.
