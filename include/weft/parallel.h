@@ -1,4 +1,4 @@
-/* weft/parallel.h: one job on several workers: fork-join.
+/* weft/parallel.h: one job on several workers: fork-join, and loops and reductions made of it (below).
  *
  * A job forks a function that may run beside it, goes on, and joins it:
  *
