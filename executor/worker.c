@@ -212,9 +212,7 @@ static void run_task(weft__thread *t, weft_task *task)
 {
     if (t->searching)
         weft__search_end(t);
-    atomic_store_explicit(&t->running, 1, memory_order_relaxed);
     t->executor->tenant->run_stolen(task);
-    atomic_store_explicit(&t->running, 0, memory_order_relaxed);
     t->misses = 0;
 }
 

@@ -42,15 +42,19 @@ extern "C" {
 /* Room for one forked function, on the stack of who forks or wherever else it lasts until the join. The members are
  * weft's own, and need not be initialised. */
 typedef struct weft_task {
-    struct weft_task *next, *previous; /* while only its own thread knows it */
-    weft_fn *fn;                       /* NULL: it was run when it was forked */
-    void *arg;                         /* then, or once another thread has run it, what fn returned */
-    /* Of one that others may take. */
-    uint32_t state;
-    int failure;
-    void *owner, *thief, *interrupted;
-    weft_future *job;
-    struct weft_task *below, *outer;
+    struct weft_task *next,
+        *previous; /* in the list of its thread, the owner's alone; previous NULL: others may take it */
+    weft_fn *fn;   /* written at the fork; NULL: it was run there */
+    void *arg;     /* then, or once a thief has run it, what fn returned */
+    /* Of one that others may take: written by the owner before they can see it, by a thief before it is done. */
+    uint32_t state;          /* atomic: the owner and the thief */
+    int failure;             /* the thief */
+    void *owner;             /* the owner, as the next two */
+    weft_future *job;        /* which forked it */
+    struct weft_task *below; /* read by the owner alone */
+    void *thief;             /* atomic: the thief */
+    void *interrupted;       /* the thief, for itself, as the next */
+    struct weft_task *outer;
 } weft_task;
 
 /* Lets fn(arg) run beside what follows, at the latest in weft_join(task). Cannot fail; does not block. `task` must stay
