@@ -2,8 +2,8 @@
 # what the targets are and how its lines are read; then the CSV of each workload, named after it. With -v out=FILE the
 # same as CSV.
 #
-# A figure of a library is the median over all its runs. Since all libraries run in turns, a target is looked at for each
-# round by itself as well: "rounds" says in how many of them it was met, so 5/5 is certain and 3/5 is a tie.
+# A figure of a library is the median over all its runs. Since all libraries run in turns, a target is looked at for
+# each round by itself as well: "rounds" says in how many of them it was met, so 5/5 is certain and 3/5 is a tie.
 FNR == 1 {
     file++
     workload = FILENAME
