@@ -1,6 +1,6 @@
 # Says which targets are met by what bench/run has measured; after stats.awk. The first file is targets.txt, which says
 # what the targets are and how its lines are read; then the CSV of each workload, named after it. With -v out=FILE the
-# same as CSV.
+# same as CSV; with -v measured_only=1 without what was not measured.
 #
 # A figure of a library is the median over all its runs. Since all libraries run in turns, a target is looked at for
 # each round by itself as well: "rounds" says in how many of them it was met, so 5/5 is certain and 3/5 is a tie.
@@ -136,6 +136,8 @@ function judge(line, f, round, value, of_round, ratio, floor, verdict, weft_text
         floor = lookup(f[7], 0)
         other_text = other_text (other_text == "" ? "" : "; ") "floor " named(floor, found, 0)
     }
+    if (value == "" && measured_only)
+        return
     verdict = value == "" ? "not measured" : met(f[3], value, f[6]) ? "met" : "missed"
     tally[verdict]++
     ratio = f[3] == "faster" || f[3] == "within"

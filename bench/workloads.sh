@@ -32,7 +32,7 @@ title() {
 
 # All that can be run here, in the order of the targets; what is not named comes last.
 all_workloads() {
-    local order=(floor w1 fib w2 w3 w4 w5 w6uts w6queens w7 w8 w9a w9b w9c w9d) found name
+    local order=(floor w1 fib w2 w3 w4 w5 w6uts w6queens w6loops w7 w8 w9a w9b w9c w9d) found name
 
     found=$(find "$programs" -maxdepth 1 \( -name 'bench_*_weft' -o -name 'bench_floor_*' \) -printf '%f\n' |
         sed 's/^bench_//; s/_[^_]*$//' | sort -u)
