@@ -130,19 +130,20 @@ function judge(line, f, round, value, of_round, ratio, floor, verdict, weft_text
         }
     }
     value = measure(f[3], f[4], f[5], 0)
-    weft_text = named(weft_value, weft_found, weft_found !~ /\/weft\//)
+    weft_text = named(weft_value, weft_found, 1)
     other_text = f[5] == "" ? "" : named(other_value, other_found, 1)
     if (f[7] != "") {
         floor = lookup(f[7], 0)
-        other_text = other_text (other_text == "" ? "" : "; ") "floor " named(floor, found, 0)
+        if (floor != "")
+            other_text = other_text (other_text == "" ? "" : "; ") "floor " named(floor, found, 0)
     }
     if (value == "" && measured_only)
         return
     verdict = value == "" ? "not measured" : met(f[3], value, f[6]) ? "met" : "missed"
     tally[verdict]++
     ratio = f[3] == "faster" || f[3] == "within"
-    shown = value == "" ? "-" : ratio ? sprintf("%.2f", value) : weft_text
-    printf "%-4s %-62s %12s  %-28s %9s %10s %6s  %s\n", f[1], f[2], weft_text, other_text, wanted(f[3], f[6]), shown,
+    shown = value == "" ? "-" : ratio ? sprintf("%.2f", value) : named(weft_value, weft_found, 0)
+    printf "%-4s %-66s %-20s %-30s %8s %9s %6s  %s\n", f[1], f[2], weft_text, other_text, wanted(f[3], f[6]), shown,
         value == "" ? "-" : good "/" all, verdict
     if (out)
         printf "%s,\"%s\",\"%s\",\"%s\",%s,%s,%s,%d,%d,%s\n", f[1], f[2], weft_text, other_text, f[3], f[6],
@@ -152,7 +153,7 @@ function judge(line, f, round, value, of_round, ratio, floor, verdict, weft_text
 END {
     if (out)
         print "target,what,weft,other,how,limit,reached,rounds met,rounds,verdict" >out
-    printf "%-4s %-62s %12s  %-28s %9s %10s %6s\n", "", "", "weft", "beside it", "wanted", "reached", "rounds"
+    printf "%-4s %-66s %-20s %-30s %8s %9s %6s\n", "", "", "weft", "beside it", "wanted", "reached", "rounds"
     for (t = 1; t <= targets; t++)
         judge(target[t])
     printf "\n%d met, %d missed, %d not measured\n", tally["met"], tally["missed"], tally["not measured"]
