@@ -1,6 +1,7 @@
-# Says which targets are met by what bench/run has measured; after stats.awk. The first file is targets.txt, which says
-# what the targets are and how its lines are read; then the CSV of each workload, named after it. With -v out=FILE the
-# same as CSV; with -v measured_only=1 without what was not measured.
+# Says which targets are met by what bench/run has measured; after stats.awk. The first file is targets.txt, which
+# says what the targets are and how its lines are read; then the CSV of each workload, named after it. With -v
+# out=FILE the same as CSV, and with -v markdown=FILE as rows of a table in Markdown; with -v measured_only=1 without
+# what was not measured.
 #
 # A figure of a library is the median over all its runs. Since all libraries run in turns, a target is looked at for
 # each round by itself as well: "rounds" says in how many of them it was met, so 5/5 is certain and 3/5 is a tie.
@@ -50,7 +51,7 @@ function expression(glob) {
 
 function is_rival(key, parts) {
     split(key, parts, "/")
-    return parts[2] !~ /^weft/ && parts[2] !~ /^(wheel|machine|timerfd|futex|bare|plain)/
+    return parts[2] !~ /^weft/ && parts[2] !~ /^(wheel|machine|timerfd|call|plain)$/
 }
 
 # The value of a term in a round; "" if it was not measured. Sets found to the key that it came from.
@@ -145,12 +146,19 @@ function judge(line, f, round, value, of_round, ratio, floor, verdict, weft_text
     shown = value == "" ? "-" : ratio ? sprintf("%.2f", value) : named(weft_value, weft_found, 0)
     printf "%-4s %-66s %-20s %-30s %8s %9s %6s  %s\n", f[1], f[2], weft_text, other_text, wanted(f[3], f[6]), shown,
         value == "" ? "-" : good "/" all, verdict
+    if (markdown)
+        printf "| %s | %s | %s | %s | %s | %s | %s | %s |\n", f[1], f[2], weft_text, other_text, wanted(f[3], f[6]), shown,
+            value == "" ? "-" : good "/" all, verdict >markdown
     if (out)
         printf "%s,\"%s\",\"%s\",\"%s\",%s,%s,%s,%d,%d,%s\n", f[1], f[2], weft_text, other_text, f[3], f[6],
             value == "" ? "" : value + 0, good, all, verdict >out
 }
 
 END {
+    if (markdown) {
+        print "| | | weft | beside it | wanted | reached | rounds | |" >markdown
+        print "|---|---|---|---|---|---|---|---|" >markdown
+    }
     if (out)
         print "target,what,weft,other,how,limit,reached,rounds met,rounds,verdict" >out
     printf "%-4s %-66s %-20s %-30s %8s %9s %6s\n", "", "", "weft", "beside it", "wanted", "reached", "rounds"
