@@ -77,8 +77,8 @@ libraries_of() {
 rounds_at_most() {
     case $1-$2 in
     *-jdk | *-python | *-go) echo 3 ;;
-    w5-weft* | w7-weft*) echo 1000 ;;
-    w5-* | w7-*) echo 2 ;;
+    w5-weft* | w7-weft* | w9c-weft*) echo 1000 ;;
+    w5-* | w7-* | w9c-*) echo 2 ;;
     *) echo 1000 ;;
     esac
 }
