@@ -145,6 +145,8 @@ arguments_for() {
         w7) arguments="2 1 1000" ;;
         w9a) arguments=10000 ;;
         w9b) arguments="2 2000" ;;
+        w9c) arguments=10000 ;;
+        w9d) arguments=50 ;;
         esac
     fi
     echo "$arguments"
