@@ -117,7 +117,7 @@ function named(value, key, with_library, parts, text) {
 }
 
 function wanted(how, limit) {
-    return (how == "faster" ? ">= " : "<= ") limit
+    return limit == "" ? "-" : (how == "faster" ? ">= " : "<= ") limit
 }
 
 function judge(line, f, round, value, of_round, ratio, floor, verdict, weft_text, other_text, good, all, shown) {
@@ -125,7 +125,7 @@ function judge(line, f, round, value, of_round, ratio, floor, verdict, weft_text
     good = all = 0
     for (round = 1; round <= last_round; round++) {
         of_round = measure(f[3], f[4], f[5], round)
-        if (of_round != "") {
+        if (of_round != "" && f[6] != "") {
             all++
             good += met(f[3], of_round, f[6])
         }
@@ -140,15 +140,16 @@ function judge(line, f, round, value, of_round, ratio, floor, verdict, weft_text
     }
     if (value == "" && measured_only)
         return
-    verdict = value == "" ? "not measured" : met(f[3], value, f[6]) ? "met" : "missed"
-    tally[verdict]++
+    verdict = value == "" ? "not measured" : f[6] == "" ? "shown only" : met(f[3], value, f[6]) ? "met" : "missed"
+    if (f[6] != "")
+        tally[verdict]++
     ratio = f[3] == "faster" || f[3] == "within"
     shown = value == "" ? "-" : ratio ? sprintf("%.2f", value) : named(weft_value, weft_found, 0)
     printf "%-4s %-66s %-20s %-30s %8s %9s %6s  %s\n", f[1], f[2], weft_text, other_text, wanted(f[3], f[6]), shown,
-        value == "" ? "-" : good "/" all, verdict
+        all ? good "/" all : "-", verdict
     if (markdown)
-        printf "| %s | %s | %s | %s | %s | %s | %s | %s |\n", f[1], f[2], weft_text, other_text, wanted(f[3], f[6]), shown,
-            value == "" ? "-" : good "/" all, verdict >markdown
+        printf "| %s | %s | %s | %s | %s | %s | %s | %s |\n", f[1], f[2], weft_text, other_text,
+            wanted(f[3], f[6]), shown, all ? good "/" all : "-", verdict >markdown
     if (out)
         printf "%s,\"%s\",\"%s\",\"%s\",%s,%s,%s,%d,%d,%s\n", f[1], f[2], weft_text, other_text, f[3], f[6],
             value == "" ? "" : value + 0, good, all, verdict >out
