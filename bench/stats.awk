@@ -1,5 +1,5 @@
-# What table.awk and targets.awk share: reading the lines that bench/run writes, library,round,"figure",unit,value, and the
-# middle of many values. The lines are split at the quotes.
+# What table.awk and targets.awk share: reading the lines that bench/run writes, library,round,"figure",unit,value, and
+# the middle of many values. The lines are split at the quotes.
 
 # Sets line_library, line_round, line_figure, line_unit and line_value.
 function read_line(parts, head, tail) {

@@ -1,6 +1,6 @@
-# Makes a table of what bench/run has written about one workload; after stats.awk. A row for each figure of each library,
-# in the order in which they first came: median, least and greatest value, ratio of the median to weft's. "~": the middle
-# half of the values spreads by more than 30 % of the median.
+# Makes a table of what bench/run has written about one workload; after stats.awk. A row for each figure of each
+# library, in the order in which they first came: median, least and greatest value, ratio of the median to weft's. "~":
+# the middle half of the values spreads by more than 30 % of the median.
 FNR > 1 {
     read_line()
     if (!(line_figure in unit)) {

@@ -1,9 +1,10 @@
-# Says which targets are met by what bench/run has measured; after stats.awk. The first file is targets.txt, which says
-# what the targets are and how its lines are read; then the CSV of each workload, named after it. With -v out=FILE the
-# same as CSV.
+# Says which targets are met by what bench/run has measured; after stats.awk. The first file is targets.txt, which
+# says what the targets are and how its lines are read; then the CSV of each workload, named after it. With -v
+# out=FILE the same as CSV, and with -v markdown=FILE as rows of a table in Markdown; with -v measured_only=1 without
+# what was not measured.
 #
-# A figure of a library is the median over all its runs. Since all libraries run in turns, a target is looked at for each
-# round by itself as well: "rounds" says in how many of them it was met, so 5/5 is certain and 3/5 is a tie.
+# A figure of a library is the median over all its runs. Since all libraries run in turns, a target is looked at for
+# each round by itself as well: "rounds" says in how many of them it was met, so 5/5 is certain and 3/5 is a tie.
 FNR == 1 {
     file++
     workload = FILENAME
@@ -50,7 +51,7 @@ function expression(glob) {
 
 function is_rival(key, parts) {
     split(key, parts, "/")
-    return parts[2] !~ /^weft/ && parts[2] !~ /^(wheel|machine|timerfd|futex|bare|plain)/
+    return parts[2] !~ /^weft/ && parts[2] !~ /^(wheel|machine|timerfd|call|plain)$/
 }
 
 # The value of a term in a round; "" if it was not measured. Sets found to the key that it came from.
@@ -116,7 +117,7 @@ function named(value, key, with_library, parts, text) {
 }
 
 function wanted(how, limit) {
-    return (how == "faster" ? ">= " : "<= ") limit
+    return limit == "" ? "-" : (how == "faster" ? ">= " : "<= ") limit
 }
 
 function judge(line, f, round, value, of_round, ratio, floor, verdict, weft_text, other_text, good, all, shown) {
@@ -124,33 +125,44 @@ function judge(line, f, round, value, of_round, ratio, floor, verdict, weft_text
     good = all = 0
     for (round = 1; round <= last_round; round++) {
         of_round = measure(f[3], f[4], f[5], round)
-        if (of_round != "") {
+        if (of_round != "" && f[6] != "") {
             all++
             good += met(f[3], of_round, f[6])
         }
     }
     value = measure(f[3], f[4], f[5], 0)
-    weft_text = named(weft_value, weft_found, weft_found !~ /\/weft\//)
+    weft_text = named(weft_value, weft_found, 1)
     other_text = f[5] == "" ? "" : named(other_value, other_found, 1)
     if (f[7] != "") {
         floor = lookup(f[7], 0)
-        other_text = other_text (other_text == "" ? "" : "; ") "floor " named(floor, found, 0)
+        if (floor != "")
+            other_text = other_text (other_text == "" ? "" : "; ") "floor " named(floor, found, 0)
     }
-    verdict = value == "" ? "not measured" : met(f[3], value, f[6]) ? "met" : "missed"
-    tally[verdict]++
+    if (value == "" && measured_only)
+        return
+    verdict = value == "" ? "not measured" : f[6] == "" ? "shown only" : met(f[3], value, f[6]) ? "met" : "missed"
+    if (f[6] != "")
+        tally[verdict]++
     ratio = f[3] == "faster" || f[3] == "within"
-    shown = value == "" ? "-" : ratio ? sprintf("%.2f", value) : weft_text
-    printf "%-4s %-62s %12s  %-28s %9s %10s %6s  %s\n", f[1], f[2], weft_text, other_text, wanted(f[3], f[6]), shown,
-        value == "" ? "-" : good "/" all, verdict
+    shown = value == "" ? "-" : ratio ? sprintf("%.2f", value) : named(weft_value, weft_found, 0)
+    printf "%-4s %-66s %-20s %-30s %8s %9s %6s  %s\n", f[1], f[2], weft_text, other_text, wanted(f[3], f[6]), shown,
+        all ? good "/" all : "-", verdict
+    if (markdown)
+        printf "| %s | %s | %s | %s | %s | %s | %s | %s |\n", f[1], f[2], weft_text, other_text,
+            wanted(f[3], f[6]), shown, all ? good "/" all : "-", verdict >markdown
     if (out)
         printf "%s,\"%s\",\"%s\",\"%s\",%s,%s,%s,%d,%d,%s\n", f[1], f[2], weft_text, other_text, f[3], f[6],
             value == "" ? "" : value + 0, good, all, verdict >out
 }
 
 END {
+    if (markdown) {
+        print "| | | weft | beside it | wanted | reached | rounds | |" >markdown
+        print "|---|---|---|---|---|---|---|---|" >markdown
+    }
     if (out)
         print "target,what,weft,other,how,limit,reached,rounds met,rounds,verdict" >out
-    printf "%-4s %-62s %12s  %-28s %9s %10s %6s\n", "", "", "weft", "beside it", "wanted", "reached", "rounds"
+    printf "%-4s %-66s %-20s %-30s %8s %9s %6s\n", "", "", "weft", "beside it", "wanted", "reached", "rounds"
     for (t = 1; t <= targets; t++)
         judge(target[t])
     printf "\n%d met, %d missed, %d not measured\n", tally["met"], tally["missed"], tally["not measured"]

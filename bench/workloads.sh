@@ -32,7 +32,7 @@ title() {
 
 # All that can be run here, in the order of the targets; what is not named comes last.
 all_workloads() {
-    local order=(floor w1 fib w2 w3 w4 w5 w6uts w6queens w7 w8 w9a w9b w9c w9d) found name
+    local order=(floor w1 fib w2 w3 w4 w5 w6uts w6queens w6loops w7 w8 w9a w9b w9c w9d) found name
 
     found=$(find "$programs" -maxdepth 1 \( -name 'bench_*_weft' -o -name 'bench_floor_*' \) -printf '%f\n' |
         sed 's/^bench_//; s/_[^_]*$//' | sort -u)
@@ -77,8 +77,8 @@ libraries_of() {
 rounds_at_most() {
     case $1-$2 in
     *-jdk | *-python | *-go) echo 3 ;;
-    w5-weft*) echo 1000 ;;
-    w5-*) echo 2 ;;
+    w5-weft* | w7-weft* | w9c-weft*) echo 1000 ;;
+    w5-* | w7-* | w9c-*) echo 2 ;;
     *) echo 1000 ;;
     esac
 }
@@ -145,6 +145,8 @@ arguments_for() {
         w7) arguments="2 1 1000" ;;
         w9a) arguments=10000 ;;
         w9b) arguments="2 2000" ;;
+        w9c) arguments=10000 ;;
+        w9d) arguments=50 ;;
         esac
     fi
     echo "$arguments"

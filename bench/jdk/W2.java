@@ -1,7 +1,7 @@
 import java.util.concurrent.ForkJoinPool;
 import java.util.concurrent.ForkJoinTask;
 
-/** W2 on a ForkJoinPool: empty jobs from one outside thread, joined newest first so that the thread sleeps about once. */
+/** W2 on a ForkJoinPool: empty jobs from one outside thread, joined newest first so that it sleeps about once. */
 final class W2 {
     private static ForkJoinTask<?>[] tasks;
 
