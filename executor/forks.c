@@ -119,8 +119,9 @@ bool weft__forks_take_back(weft__thread *t, weft_task *task)
 {
     weft__forks *f = &t->forks;
     bool raised = false;
-    f->published = task->below;
     bool taken = !weft__deque_pop(&f->visible, &raised);
+    if (!taken)
+        f->published = task->below;
     WEFT_POINT();
     count_visible(f);
     return !taken;
@@ -201,12 +202,13 @@ static void wait_for_thief(weft__thread *t, weft_task *task)
     }
 }
 
-void weft__forks_abandon(weft__thread *t)
+void weft__forks_abandon(weft__thread *t, const weft_task *stolen)
 {
     weft__forks *f = &t->forks;
+    const weft_task *until = stolen ? stolen->next : NULL;
     bool raised = false;
     f->list.newest = &f->list.oldest;
-    for (weft_task *task; (task = f->published);) {
+    for (weft_task *task; (task = f->published) != until;) {
         f->published = task->below;
         if (!weft__deque_pop(&f->visible, &raised))
             wait_for_thief(t, task);

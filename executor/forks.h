@@ -54,7 +54,7 @@ void weft__forks_init(weft__forks *f, unsigned workers, _Atomic(void *) *slots);
 /* Owner: makes what is private visible, the oldest first, as much as there is room for, and wakes somebody. */
 void weft__forks_publish(struct weft__thread *t);
 
-/* Owner: takes its newest visible task back; false: a thief has it. It is no longer in `published`. */
+/* Owner: takes its newest visible task back; false: a thief has it, and it stays in `published` until that is done. */
 bool weft__forks_take_back(struct weft__thread *t, weft_task *task);
 
 /* Any thread: takes the oldest that is visible. NULL: there is none. */
@@ -73,7 +73,8 @@ void weft__forks_leave(void);
 /* On a thief, which has run the task: hands value and failure to the owner. */
 void weft__fork_done(weft_task *task, void *value, int failure);
 
-/* On a thread that is being ended by its job: its tasks are forgotten; returns when no thief runs one any more. */
-void weft__forks_abandon(struct weft__thread *t);
+/* On a thread that is being ended by its job: the tasks that it has forked since it began with `stolen` (NULL: all) are
+ * forgotten; returns when no thief runs one any more. The others must wait: their thieves may be waiting for `stolen`. */
+void weft__forks_abandon(struct weft__thread *t, const weft_task *stolen);
 
 #endif

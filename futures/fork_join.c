@@ -34,6 +34,7 @@ void weft__run_stolen(weft_task *task)
     int failure = self->failure;
     task->interrupted = self->job;
     task->outer = self->stolen;
+    task->next = self->thread->forks.published; /* see weft__forks_abandon */
     self->stolen = task;
     self->job = task->job;
     self->job_executor = e;
@@ -59,6 +60,7 @@ weft_future *weft__stolen_abandon(weft_future *job)
         self->stolen = task->outer;
         weft__fork_done(task, NULL, -EOWNERDEAD);
         task = self->stolen;
+        weft__forks_abandon(self->thread, task);
     }
     return job;
 }
@@ -119,6 +121,7 @@ static void *join_stolen(weft__thread *t, weft_task *task)
 {
     if (!done_soon(t, task))
         wait_blocked(t, task);
+    t->forks.published = task->below;
     if (task->failure)
         weft__self.failure = task->failure;
     return task->arg;

@@ -423,6 +423,9 @@ typedef struct weft__wait {
 } weft__wait;
 /* 0 ready, -ETIMEDOUT, -EINTR; refused: -EDEADLK, -EAGAIN. */
 int weft__block(const weft__wait *wait, int64_t deadline);
+/* In a job: waits as weft_await does for f, which nobody else knows, and has it started (0, or a code) as soon as the
+ * wait can no longer be refused. 0, it is done; or the code of start, or a refusal, and then it was not started. */
+int weft__wait_start(weft_future *f, int (*start)(void *context), void *context);
 bool weft__on_own_stack(weft_future *f);
 /* Composites may share their inputs, so there are as many ways down as there are products: a wait looks into so many of
  * them, and as many again after each job that it ran. */

@@ -202,6 +202,38 @@ static int wait_blocked(weft__thread *t, weft_future *f, int64_t deadline, bool 
     return code;
 }
 
+typedef struct starting {
+    bell_node bell;
+    int (*start)(void *context);
+    void *context;
+    bool started;
+    int code; /* of start */
+} starting;
+
+/* Looked at for the first time when the wait is registered and another thread stands in. */
+static bool start_or_told(void *context)
+{
+    starting *s = context;
+    if (!s->started) {
+        s->started = true;
+        s->code = s->start(s->context);
+    }
+    return s->code || was_told(&s->bell);
+}
+
+int weft__wait_start(weft_future *f, int (*start)(void *context), void *context)
+{
+    starting s = {{.node.notify = ring, .thread = weft__self.thread}, start, context, false, 0};
+    weft__attach(f, &s.bell.node); /* nobody else knows f, so it is not done */
+    weft__wait wait = {start_or_told, &s, &f, 1, true, true, false};
+    int code = weft__block(&wait, INT64_MAX);
+    if (!code)
+        code = s.code;
+    if (code)
+        weft__detach(f, &s.bell.node);
+    return code;
+}
+
 static bool done_soon(weft_future *f, const weft_executor *e)
 {
     for (unsigned i = 0; e->may_spin && i < SPINS; i++) {

@@ -28,6 +28,20 @@ void pool_submit(size_t i, void *arg)
     boost::asio::post(*pool, std::move(task));
 }
 
+void pool_enter()
+{
+}
+
+void pool_leave()
+{
+}
+
+void pool_wait_some(size_t first, size_t n)
+{
+    while (n-- > 0)
+        (*futures)[first + n].wait();
+}
+
 void pool_wait(size_t i)
 {
     (*futures)[i].wait();

@@ -21,8 +21,15 @@ typedef void *pool_job(void *arg);
 /* Starts `workers` threads that will run `job`; at most `most` handles at a time. One pool a process. */
 void pool_start(unsigned workers, size_t most, pool_job *job);
 
-/* Submits job(arg) from the calling thread, always the one that called pool_start; its handle is number i. */
+/* What another thread than the one that called pool_start does before it first submits, and after its last wait. */
+void pool_enter(void);
+void pool_leave(void);
+
+/* Submits job(arg); its handle is number i. Several threads may do so at once, for different i. */
 void pool_submit(size_t i, void *arg);
+
+/* Blocks until jobs first to first + n - 1 are done, all that the calling thread has submitted. */
+void pool_wait_some(size_t first, size_t n);
 
 /* Blocks until job i, or all of the first n, are done. */
 void pool_wait(size_t i);

@@ -41,7 +41,7 @@
  *     as_completed, gather_outcomes
  *   fork, join                          run at      yes             run at once           run at once; join of what
  *                                       once                                              was forked before: see there
- *   run                                 blocks      blocks          -EDEADLK              -ESTALE
+ *   run, parallel_for, parallel_reduce  block       block           -EDEADLK              -ESTALE
  *   queue_create, _add, _fd, _destroy   yes         yes             yes                   ESTALE; destroy does nothing
  *   token_create, _reschedule, _close   yes         yes             yes                   ESTALE
  *   token_retain, _release,             yes         yes             yes                   do nothing; as it was at

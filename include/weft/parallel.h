@@ -1,4 +1,4 @@
-/* weft/parallel.h: one job on several workers: fork-join.
+/* weft/parallel.h: one job on several workers: fork-join, and loops and reductions made of it (below).
  *
  * A job forks a function that may run beside it, goes on, and joins it:
  *
@@ -79,6 +79,78 @@ WEFT_API void *weft_join(weft_task *task);
  *   -EAGAIN          from a job: no thread left to stand in for this worker
  *   and, negative, the codes of weft_submit */
 WEFT_API int weft_run(weft_executor *executor, weft_fn *fn, void *arg, void **value);
+
+/* Loops.
+ *
+ * weft_parallel_for and weft_parallel_reduce cut a range into pieces and call a function once for each, on as many
+ * workers as are idle. Called in a job of the executor they run in place, as forks of that job, and may be nested;
+ * called from anywhere else they run as one job that is submitted for them. Either way the call blocks until every
+ * piece that was begun has ended, and then nothing uses `data` any more. Functions of one loop run at the same time as
+ * one another, so what they write must be their own or be protected. What the caller wrote before is visible to them,
+ * and what they wrote is visible to the caller. As long as a worker is idle, what has not been begun of a loop is open
+ * to it: a piece that takes long or blocks keeps no other back.
+ *
+ * A piece may wait and fork, and run loops of its own; weft_cancelled and the like answer as in the job that the loop
+ * runs in. weft_fail in a piece fails the loop and not that job: no piece above it is begun any more, those below it
+ * still are, so the code that comes back is the one that a serial loop would have stopped with. Once the job is asked
+ * to stop no piece is begun any more; a piece that takes long looks at weft_cancelled itself. A loop in a job of another
+ * executor hands a request to that job on, as weft_await does.
+ *
+ * Both return
+ *   0                 every piece was run, and none failed
+ *   positive          the code of the lowest piece that failed (weft_fail)
+ *   -ECANCELED        a piece was not begun because the job was asked to stop, or shutdown came before the job was
+ *                     begun; or a piece said weft_fail(-ECANCELED). If one below it had failed, that one's code
+ *   -EOWNERDEAD       a piece ended its thread (pthread_exit); pieces beside it may not have been run
+ *   -EINVAL           begin > end, a NULL function; and see weft_parallel_reduce
+ *   -EDEADLK          called on a coordinator
+ *   -ESTALE           an executor inherited through fork
+ *   -ENOMEM, -EAGAIN, -ESHUTDOWN, -ENOTRECOVERABLE
+ *                     not in a job of the executor: no job could be submitted, for the reasons of weft_submit. Nothing
+ *                     was run
+ *   -EAGAIN           also in a job of another executor: no thread is left to stand in for this worker. Nothing was run
+ *   and for the default executor, if it has to be made, the codes of weft_executor_create.
+ * An empty range gives 0 at once, whatever the executor. Never from a signal handler. */
+
+/* The elements from begin up to, without it, end. */
+typedef void weft_range_fn(size_t begin, size_t end, void *data);
+
+/* Calls fn for pieces that together are the range, each element in one of them. executor NULL: the default one.
+ *
+ * grain is how many elements a piece has, counted from `begin`; only the last may have fewer. 0: weft finds out how many
+ * take some microseconds while the loop runs, so that elements of any cost will do; give a grain where single
+ * elements cost thousands of times what their neighbours do, or where the places of the cuts matter.
+ *
+ * Allocates nothing, but for the one job from outside. */
+WEFT_API int weft_parallel_for(weft_executor *executor, size_t begin, size_t end, size_t grain, weft_range_fn *fn,
+                               void *data);
+
+/* Adds the elements from begin up to end to an accumulator, in their order. */
+typedef void weft_reduce_fn(size_t begin, size_t end, void *accumulator, void *data);
+
+/* Adds what `from` has collected to `into`, whose elements lie below those of `from` and reach up to them. What `from`
+ * owns may pass to `into`: `from` is not used again. It may say weft_fail, too. */
+typedef void weft_combine_fn(void *into, const void *from, void *data);
+
+/* Folds the range into *result, accumulator_size bytes that are written only with 0. Each accumulator begins as a copy
+ * of the identity, gets one or more pieces that follow one another, and is combined with its neighbours: combine must
+ * be associative with the identity as its neutral element, but need not be commutative. What is left of the
+ * accumulators when the loop fails is not handed to anybody; memory that they own should be known to `data` as well.
+ *
+ * The calls of fn and combine, their ranges and the order in which they are applied to each accumulator are fixed by
+ * begin, end, grain and accumulator_size alone. So the result of the same functions is the same bit for bit whatever
+ * the number of workers and whoever runs what, sums of floating-point numbers too; with a grain of 0 as well.
+ *
+ * grain: as above; 0: a 512th of the range, at most 4096 elements. There are at most 512 accumulators at a time; of
+ * more than 8 KiB fewer, 4 MiB of them in all, but never fewer than 16. Up to 256 bytes they are on stacks and nothing
+ * is allocated, larger ones in one block in advance. They are aligned for every type. The identity must stay as it is
+ * during the call; result may be the same memory as the identity.
+ *
+ *   -EINVAL  also: accumulator_size is 0, identity or result is NULL
+ *   -ENOMEM  also: no memory for the accumulators; nothing was run */
+WEFT_API int weft_parallel_reduce(weft_executor *executor, size_t begin, size_t end, size_t grain,
+                                  size_t accumulator_size, const void *identity, weft_reduce_fn *fn,
+                                  weft_combine_fn *combine, void *data, void *result);
 
 #ifdef __cplusplus
 }
