@@ -14,7 +14,7 @@ title() {
     w2) echo "W2: 1M empty jobs with handles, submitted by one outside thread, 2 workers" ;;
     w3) echo "W3: 1M empty jobs with handles, submitted by four outside threads, 2 workers" ;;
     w4) echo "W4: round trips of one job from an outside thread" ;;
-    w5) echo "W5: how small independent jobs may be" ;;
+    w5) echo "W5: how small independent jobs may be, 2 workers; 0: none is efficient enough" ;;
     w6uts) echo "W6: an unbalanced tree, UTS T1" ;;
     w6queens) echo "W6: 12 queens" ;;
     w6loop*) echo "W6: loops" ;;
