@@ -29,7 +29,7 @@ enum { SPINS = 200 };
 void weft__run_stolen(weft_task *task)
 {
     weft__self_t *self = &weft__self;
-    weft_executor *executor = self->job_executor, *e = self->thread->executor;
+    weft_executor *e = self->thread->executor;
     uint32_t epoch = self->job_epoch;
     int failure = self->failure;
     task->interrupted = self->job;
@@ -37,15 +37,13 @@ void weft__run_stolen(weft_task *task)
     task->next = self->thread->forks.published; /* see weft__forks_abandon */
     self->stolen = task;
     self->job = task->job;
-    self->job_executor = e;
-    self->job_epoch = atomic_load_explicit(&e->cancel_epoch, memory_order_relaxed) - 1; /* as in weft__job_execute */
+    self->job_epoch = atomic_load_explicit(&e->cancel_epoch, memory_order_relaxed) - 1; /* as in weft__call_as_job */
     self->failure = 0;
     void *value = task->fn(task->arg);
     weft__fork_check(e);
     int own = self->failure;
     self->failure = failure;
     self->job_epoch = epoch;
-    self->job_executor = executor;
     self->job = task->interrupted;
     self->stolen = task->outer;
     weft__fork_done(task, value, own);

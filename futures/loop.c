@@ -70,7 +70,7 @@ int weft__loop_run(weft__loop *l, weft_executor *executor)
     atomic_init(&l->halt, SIZE_MAX);
     if (!self->job)
         return run_from_outside(l);
-    if (self->job_executor != l->executor)
+    if (self->job->executor != l->executor)
         return run_from_foreign_job(l);
     int outer_failure = weft__loop_enter();
     l->code = l->body(l);
