@@ -10,13 +10,15 @@
  * Everything else is put together from the parts in wait.c and read.c. On any thread. */
 #include "run.h"
 
-/* May the job run on this stack, without any thought for options, shutdown, or a worker that could not start? */
+/* May the job run on this stack, without any thought for options, shutdown, a worker that could not start, or what the
+ * caller has forked and not joined (weft__forks_set_apart)? */
 static inline bool may_run_here(const weft__thread *t, const weft_future *f)
 {
     const weft_executor *e = t->executor;
     char here;
-    return weft__has_no_options(f) && weft__phase(e) == WEFT__OPEN && t->depth < WEFT__INLINE_DEPTH &&
-           atomic_load_explicit(&e->broken, memory_order_relaxed) == 0 && (uintptr_t)&here >= (uintptr_t)t->stack_low;
+    return weft__has_no_options(f) && t->forks.list.newest == &t->forks.list.oldest && weft__phase(e) == WEFT__OPEN &&
+           t->depth < WEFT__INLINE_DEPTH && atomic_load_explicit(&e->broken, memory_order_relaxed) == 0 &&
+           (uintptr_t)&here >= (uintptr_t)t->stack_low;
 }
 
 /* What the outcome leaves to do if the caller was the only one to know the future: nothing but to free it. */

@@ -294,6 +294,41 @@ static void test_the_oldest_is_stolen_first(void **state)
     test_destroy(executor);
 }
 
+typedef struct asking {
+    step steps[3];
+    test_gate *gate; /* holds the other worker; opened by the job */
+} asking;
+
+static void *fork_after_theft(void *argument)
+{
+    asking *a = argument;
+    weft_task tasks[3];
+    weft_fork(&tasks[0], take_step, &a->steps[0]);
+    weft_fork(&tasks[1], take_step, &a->steps[1]); /* now two can be taken, which is enough */
+    test_gate_open(a->gate);
+    TEST_EXPECT(test_latch_wait(a->steps[0].entered, 1) && test_latch_wait(a->steps[1].entered, 1));
+    weft_fork(&tasks[2], take_step, &a->steps[2]);
+    TEST_EXPECT(test_latch_wait(a->steps[2].entered, 1));
+    for (int i = 2; i >= 0; i--) {
+        weft_join(&tasks[i]);
+    }
+    return NULL;
+}
+
+/* Who takes tasks says so, and the next fork is for others again. */
+static void test_what_is_forked_after_a_theft_can_be_taken(void **state)
+{
+    (void)state;
+    weft_executor *executor = test_executor(2);
+    asking a = {.gate = test_block(executor, 1)};
+    for (int i = 0; i < 3; i++) {
+        a.steps[i] = step_make(NULL, NULL, NULL);
+    }
+    run_in(executor, fork_after_theft, &a);
+    test_unblock(a.gate);
+    test_destroy(executor);
+}
+
 /* The owner waits for a task whose thief stands at a gate: its worker runs other jobs meanwhile. */
 static void *join_at_gate(void *argument)
 {
@@ -711,6 +746,7 @@ int main(void)
         TEST(test_deep_recursion),
         TEST(test_an_idle_worker_takes_it),
         TEST(test_the_oldest_is_stolen_first),
+        TEST(test_what_is_forked_after_a_theft_can_be_taken),
         TEST(test_a_join_that_blocks_gives_its_worker_away),
         TEST(test_what_a_blocked_job_has_forked_can_be_taken),
         TEST(test_a_job_inside_a_wait_has_its_own_forks),
