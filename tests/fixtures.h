@@ -2,7 +2,8 @@
  *
  * Discipline. As in support.h: everything here that asserts is for the test's own thread; the job functions use
  * TEST_EXPECT. Cells come from a ring that lives as long as the program, because the jobs of a failed test may still be
- * running. The functions are inline so that a program may leave some of them unused. */
+ * running, and comes round late: the last reference to a future may be the coordinator's, and its value's destructor
+ * then runs when the test has long gone on. The functions are inline so that a program may leave some of them unused. */
 #ifndef WEFT_TESTS_FIXTURES_H
 #define WEFT_TESTS_FIXTURES_H
 
@@ -15,7 +16,7 @@
 
 /* Cells and the jobs on them. */
 
-enum { CELLS = 256 };
+enum { CELLS = 1 << 16 };
 static test_cell cell_ring[CELLS];
 static size_t cells_used;
 

@@ -178,8 +178,8 @@ static void test_gat_04_settled_keeps_every_outcome(void **state)
     test_destroy(executor);
 }
 
-/* STRICT over: a running job that ignores the request, one that obeys it, a queued one, and a promise that ends
- * badly. */
+/* STRICT over: a running job that ignores the request, a queued one, a running one that obeys, and a promise that ends
+ * badly. The queued one is asked before the one whose worker would run it. */
 static void strict_ends_with(int code)
 {
     static stubborn job;
@@ -188,9 +188,9 @@ static void strict_ends_with(int code)
     test_latch *obeying = test_latch_make();
     test_cell *queued = cell_make(NULL, 0);
     weft_future *futures[4] = {submit_stubborn(executor, &job, 0)};
-    futures[1] = weft_submit(executor, test_job_until_cancelled, obeying);
+    futures[2] = weft_submit(executor, test_job_until_cancelled, obeying);
     assert_true(test_latch_wait(obeying, 1));
-    futures[2] = submit(executor, queued);
+    futures[1] = submit(executor, queued);
     futures[3] = in.future[0];
     weft_future *all = gather(executor, futures, 4, WEFT_STRICT);
     assert_gather_pending(executor, all);
@@ -212,8 +212,8 @@ static void strict_ends_with(int code)
     const weft_outcome *slot = slots(all, 4);
     assert_slot(&slot[0], WEFT_SUCCEEDED, 0, job.cell);
     assert_slot(&slot[1], WEFT_CANCELLED, -ECANCELED, NULL);
-    assert_int_equal(slot[1].reason, WEFT_REASON_SIBLING);
     assert_slot(&slot[2], WEFT_CANCELLED, -ECANCELED, NULL);
+    assert_int_equal(slot[2].reason, WEFT_REASON_SIBLING);
     assert_slot(&slot[3], code == -ECANCELED ? WEFT_CANCELLED : WEFT_FAILED, code, NULL);
     weft_future_release(all);
     for (unsigned i = 0; i < 3; i++) {
