@@ -59,6 +59,9 @@ static const kind kinds[] = {{first_error, false},  {strict, false}, {twice, fal
 
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
+/* How often the points of the coordinator are gone through: which of them is the k-th is not always the same. */
+enum { SWEEPS = 10 };
+
 /* ---- the input ends ---- */
 
 static void reject(void *promise)
@@ -203,6 +206,102 @@ static void test_meanwhile_a_value_is_taken_through_a_mirror(void **state)
     test_destroy(executor);
 }
 
+/* ---- its executor shuts down ---- */
+
+typedef struct latecomer {
+    weft_executor *executor;
+    bool any;           /* or a gather */
+    weft_future *input; /* of another executor */
+    uint64_t k;         /* at which point of the coordinator it is made */
+    bool came;          /* by the coordinator, as the next one; read when it has shut down */
+    weft_future *made;  /* NULL: refused */
+} latecomer;
+
+static void come_late(void *data)
+{
+    latecomer *l = data;
+    l->came = true;
+    l->made = l->any ? weft_any(l->executor, &l->input, 1) : weft_gather(l->executor, &l->input, 1, WEFT_SETTLED);
+}
+
+static int come_late_at(weft_future *future, void *data)
+{
+    latecomer *l = data;
+    (void)future;
+    points_at(l->k, come_late, l);
+    return 0;
+}
+
+/* What it waits for goes on. So whether the last walk of a shutdown finds it or its maker sees that it came too late,
+ * one of them ends it. */
+static bool made_in_shutdown(weft_executor *other, bool any_, uint64_t k)
+{
+    inputs in = inputs_make(other, 1);
+    latecomer l = {.executor = test_executor(1), .any = any_, .input = in.future[0], .k = k};
+    weft_future *done = test_done_future(l.executor);
+    assert_int_equal(weft_on_done(done, come_late_at, &l, NULL), 0);
+    assert_int_equal(weft_executor_shutdown(l.executor, WEFT_DRAIN, WEFT_FOREVER), 0);
+    if (l.made) {
+        assert_true(weft_future_done(l.made));
+        assert_cancelled(l.made, WEFT_REASON_SHUTDOWN);
+        weft_future_release(l.made);
+    }
+    assert_false(weft_future_done(in.future[0]));
+    weft_future_release(done);
+    test_destroy(l.executor);
+    inputs_free(&in);
+    return l.came;
+}
+
+static void test_meanwhile_an_executor_shuts_down(void **state)
+{
+    (void)state;
+    weft_executor *other = test_executor(1);
+    for (unsigned i = 0; i < SWEEPS; i++)
+        for (uint64_t k = 1; made_in_shutdown(other, i % 2, k); k++)
+            ;
+    test_destroy(other);
+}
+
+static void begin_to_drain(void *executor)
+{
+    weft_counters counters;
+    TEST_EXPECT(weft_executor_shutdown(executor, WEFT_DRAIN, 0) == -ETIMEDOUT);
+    weft_counters_read(&counters); /* the coordinator has walked through all that there is */
+}
+
+/* A job keeps the executor from ending, so the input is open for as long; what only that decides falls at once. */
+static bool made_in_drain(const kind *of, uint64_t k)
+{
+    weft_executor *executor = test_executor(1);
+    test_gate *gate = test_block(executor, 1);
+    inputs in = inputs_make(executor, 1);
+    points_at(k, begin_to_drain, executor);
+    weft_future *made = of->make(in.future[0]);
+    bool reached = points_reached();
+    assert_non_null(made);
+    if (!reached)
+        begin_to_drain(executor);
+    assert_false(weft_future_done(in.future[0]));
+    test_unblock(gate);
+    assert_int_equal(weft_executor_shutdown(executor, WEFT_DRAIN, WEFT_FOREVER), 0);
+    assert_true(weft_future_done(made));
+    assert_cancelled(made, WEFT_REASON_SHUTDOWN);
+    weft_future_release(made);
+    inputs_free(&in);
+    test_destroy(executor);
+    assert_true(test_until_counters(0, 0, 0));
+    return reached;
+}
+
+static void test_meanwhile_an_executor_begins_to_drain(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < KINDS; i++)
+        for (uint64_t k = 1; made_in_drain(&kinds[i], k); k++)
+            ;
+}
+
 /* ---- too many ---- */
 
 static void assert_one_more(weft_future *future, bool fits)
@@ -249,6 +348,8 @@ int main(void)
         TEST(test_meanwhile_an_input_fails),
         TEST(test_meanwhile_an_input_succeeds),
         TEST(test_meanwhile_a_value_is_taken_through_a_mirror),
+        TEST(test_meanwhile_an_executor_shuts_down),
+        TEST(test_meanwhile_an_executor_begins_to_drain),
         TEST(test_meanwhile_no_room_for_another),
     };
     return points_result(cmocka_run_group_tests(tests, NULL, NULL));
