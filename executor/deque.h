@@ -18,11 +18,11 @@
  *     which it takes by `take` first: nothing becomes public before the owner calls publish. It is for an owner whose
  *     thieves are all asleep for as long as it does not say otherwise. pop then only takes back what was published.
  *
- * Discipline. One owner thread calls init, push, pop, keep, take, publish, newest and check; any thread calls steal,
- * visible, size and length. When the ownership moves to another thread, the caller orders the two with something of its own (a join, or the
- * hand-over of a lock). Entries are never NULL and never WEFT__STEAL_RETRY. Indices are 64 bits wide and compared by
- * their difference, so they may wrap. Nothing is allocated and the ring never grows: a full deque refuses, and the
- * caller has a better place for the entry (it runs it, or puts it into the outside queue).
+ * Discipline. One owner thread calls init, push, pop, keep, take, take_this, publish, newest and check; any thread calls
+ * steal, visible, size and length. When the ownership moves to another thread, the caller orders the two with something
+ * of its own (a join, or the hand-over of a lock). Entries are never NULL and never WEFT__STEAL_RETRY. Indices are 64 bits
+ * wide and compared by their difference, so they may wrap. Nothing is allocated and the ring never grows: a full deque
+ * refuses, and the caller has a better place for the entry (it runs it, or puts it into the outside queue).
  *
  * What orders what.
  *   - Entries: every store of split is a release or stronger and follows the stores of all slots below it, so a thief

@@ -3,6 +3,7 @@
  *
  * Discipline. Gates and promises lead the one worker and those that stand in for it; a job counts how often it ran. */
 #include "fixtures.h"
+#include "points.h"
 
 #include "future.h"
 
@@ -14,8 +15,7 @@ typedef struct heap {
     weft_future *futures[MANY];
     unsigned n;      /* of them; by the test, before */
     test_gate *gate; /* by the test, before; NULL: none */
-    weft_future *f;  /* by the test, before: what the job waits for */
-    weft_future *outer;
+    weft_future *f;  /* what the job waits for; by the test, before, or by the job */
 } heap;
 
 static void submit_all(heap *h)
@@ -62,9 +62,7 @@ static void exit_inline_with(unsigned n)
     weft_future_release(h.f);
     weft_future_release(job);
     expect_ran_once(&h);
-    weft_stats stats;
     test_destroy(executor);
-    (void)stats;
 }
 
 static void test_res_02_a_thread_ends_in_an_inline_run(void **state)
@@ -72,6 +70,99 @@ static void test_res_02_a_thread_ends_in_an_inline_run(void **state)
     (void)state;
     exit_inline_with(0);
     exit_inline_with(WEFT__READY_CAPACITY / 2);
+}
+
+/* What a job awaits is its newest, but has been cancelled, or has started elsewhere, so it does not run inline. Its place
+ * in the deque is empty afterwards, and so the executor comes to its end. */
+static void *await_what_was_cancelled(void *argument)
+{
+    heap *h = argument;
+    for (h->n = 0; h->n < 4; h->n++) {
+        weft_future *f = weft_submit(weft_executor_current(), test_cell_run, &h->cells[h->n]);
+        weft_future *other = h->n % 2 ? weft_future_retain(f) : NULL;
+        TEST_EXPECT(weft_cancel(f) == WEFT_CANCEL_DONE);
+        TEST_EXPECT(weft_await(f, NULL) == -ECANCELED);
+        weft_future_release(other);
+    }
+    return NULL;
+}
+
+static void test_can_01_cancelled_before_it_could_run_inline(void **state)
+{
+    (void)state;
+    static heap h;
+    for (unsigned workers = 1; workers <= 2; workers++) {
+        h = (heap){.n = 0};
+        weft_executor *executor = test_executor(workers);
+        test_gate *gate = workers > 1 ? test_block(executor, workers - 1) : NULL;
+        assert_int_equal(weft_await(weft_submit(executor, await_what_was_cancelled, &h), NULL), 0);
+        if (gate)
+            test_unblock(gate);
+        test_destroy(executor);
+        for (unsigned i = 0; i < h.n; i++)
+            assert_int_equal(test_get(h.cells[i].ran), 0);
+    }
+}
+
+/* Of a job that is run inline others may know: those who wait, those who keep it, and what was made of it. */
+typedef struct known {
+    weft_executor *executor;
+    weft_future *f, *made;
+    test_gate *gate; /* passed by the job itself */
+    void *value;     /* of the await */
+} known;
+
+static void *pass_and_return(void *argument)
+{
+    known *k = argument;
+    test_gate_pass(k->gate);
+    return k;
+}
+
+static void *await_what_is_known(void *argument)
+{
+    known *k = argument;
+    k->f = weft_submit(k->executor, pass_and_return, k);
+    k->made = weft_gather(k->executor, &k->f, 1, WEFT_SETTLED);
+    weft_future *own = weft_future_retain(k->f);
+    TEST_EXPECT(weft_await(own, &k->value) == 0);
+    return NULL;
+}
+
+static void *wait_outside(void *argument)
+{
+    known *k = argument;
+    TEST_EXPECT(weft_future_wait(k->f, test_patience()) == 0);
+    return NULL;
+}
+
+static bool is_waited_for(void *argument)
+{
+    return weft__word(((known *)argument)->f) & WEFT__SLEEPER;
+}
+
+static void test_res_02_others_know_what_runs_inline(void **state)
+{
+    (void)state;
+    for (unsigned workers = 1; workers <= 2; workers++) {
+        known k = {.executor = test_executor(workers), .gate = test_gate_make()};
+        test_gate *gate = workers > 1 ? test_block(k.executor, workers - 1) : NULL;
+        weft_future *job = weft_submit(k.executor, await_what_is_known, &k);
+        assert_true(test_gate_await(k.gate, 1));
+        pthread_t waiter = test_spawn(wait_outside, &k);
+        assert_true(test_until(is_waited_for, &k));
+        test_gate_open(k.gate);
+        test_join(waiter);
+        assert_int_equal(weft_await(job, NULL), 0);
+        assert_ptr_equal(k.value, &k);
+        assert_done_soon(k.made);
+        weft_future_release(k.made);
+        assert_ok(k.f, NULL); /* its value was taken */
+        weft_future_release(k.f);
+        if (gate)
+            test_unblock(gate);
+        test_destroy(k.executor);
+    }
 }
 
 /* More than the deque holds: the rest is in the outside queue. */
@@ -169,13 +260,128 @@ static void test_blk_01_a_thread_that_ends_waits_for_a_thief_that_waits(void **s
     test_destroy(executor);
 }
 
+/* The stand-in runs out of work and goes to sleep. At one point of it the job that was blocked resumes, and at a later
+ * one that job blocks again, with another one in its deque: there is a thread on duty too many, so nobody is admitted,
+ * and whether the one on duty sees what was published is the question. */
+typedef struct falling {
+    weft_executor *executor;
+    uint64_t resume, block; /* at which points; by the test, before, as the next two */
+    weft_future *resumes;
+    weft_promise *promise;
+    test_latch *resumed, *falls; /* the job has resumed; the stand-in is about to fall asleep */
+    test_gate *gate;             /* the job passes it before it blocks again */
+    weft_future *left;           /* by the job */
+    _Atomic(bool) came;          /* at the first point; by the stand-in */
+    int code;                    /* of the job's second wait; by the job */
+} falling;
+
+static bool is_blocked(void *argument)
+{
+    falling *f = argument;
+    return atomic_load_explicit(&f->executor->blocked_count, memory_order_acquire) == 1 || weft_future_done(f->left);
+}
+
+static void let_it_block(void *argument)
+{
+    falling *f = argument;
+    test_gate_open(f->gate);
+    test_until(is_blocked, f);
+}
+
+static void let_it_resume(void *argument)
+{
+    falling *f = argument;
+    atomic_store_explicit(&f->came, true, memory_order_release);
+    weft_promise_resolve(f->promise, NULL, NULL);
+    test_latch_wait(f->resumed, 1);
+    points_at(f->block, let_it_block, f);
+}
+
+static void *fall_asleep(void *argument)
+{
+    falling *f = argument;
+    test_latch_hit(f->falls);
+    points_at(f->resume, let_it_resume, f);
+    return NULL;
+}
+
+static void *block_twice(void *argument)
+{
+    falling *f = argument;
+    TEST_EXPECT(weft_future_wait(f->resumes, WEFT_FOREVER) == 0);
+    f->left = weft_submit(f->executor, test_job_return_arg, NULL);
+    test_latch_hit(f->resumed);
+    test_gate_pass(f->gate);
+    f->code = weft_future_wait(f->left, test_patience());
+    return NULL;
+}
+
+/* Has the stand-in come to rest, or the first point? */
+static bool rests_or_came(void *argument)
+{
+    falling *f = argument;
+    const weft__thread *t = f->executor->threads[1];
+    return test_get(f->came) || atomic_load_explicit(&t->park, memory_order_acquire) == 2;
+}
+
+static bool rests_or_blocked(void *argument)
+{
+    falling *f = argument;
+    const weft__thread *t = f->executor->threads[1];
+    return test_gate_reached(f->gate) && (atomic_load_explicit(&t->park, memory_order_acquire) == 2 || is_blocked(f));
+}
+
+/* Whether both points were come to. */
+static bool block_again_at(uint64_t resume, uint64_t block)
+{
+    weft_executor *executor = test_executor(1);
+    inputs in = inputs_make(executor, 1);
+    falling f = {.executor = executor,
+                 .resume = resume,
+                 .block = block,
+                 .resumes = in.future[0],
+                 .promise = in.promise[0],
+                 .resumed = test_latch_make(),
+                 .falls = test_latch_make(),
+                 .gate = test_gate_make()};
+    weft_future *job = weft_submit(executor, block_twice, &f);
+    assert_int_equal(weft_execute(executor, fall_asleep, &f), 0);
+    assert_true(test_latch_wait(f.falls, 1));
+    assert_true(test_until(rests_or_came, &f));
+    bool came = test_get(f.came);
+    if (!came)
+        weft_promise_resolve(in.promise[0], NULL, NULL);
+    assert_true(test_until(rests_or_blocked, &f));
+    bool blocked = test_gate_inside(f.gate) == 0;
+    test_gate_open(f.gate);
+    assert_int_equal(weft_await(job, NULL), 0);
+    assert_int_equal(f.code, 0);
+    assert_int_equal(weft_await(f.left, NULL), 0);
+    inputs_free(&in);
+    test_destroy(executor);
+    return came && blocked;
+}
+
+static void test_blk_01_blocks_again_while_the_stand_in_falls_asleep(void **state)
+{
+    (void)state;
+    unsigned n = 0, step = TEST_TSAN ? 5 : 1;
+    for (uint64_t resume = 1, block = 2; block > 1; resume += step)
+        for (block = 1; block_again_at(resume, block); block += step)
+            n++;
+    print_message("%u pairs of points\n", n);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_res_02_a_thread_ends_in_an_inline_run),
+        TEST(test_can_01_cancelled_before_it_could_run_inline),
+        TEST(test_res_02_others_know_what_runs_inline),
         TEST(test_exe_04_more_jobs_than_the_own_deque_holds),
         TEST(test_blk_01_what_one_that_retires_has_submitted),
         TEST(test_blk_01_a_thread_that_ends_waits_for_a_thief_that_waits),
+        TEST(test_blk_01_blocks_again_while_the_stand_in_falls_asleep),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return points_result(cmocka_run_group_tests(tests, NULL, NULL));
 }
