@@ -21,10 +21,11 @@ static inline bool may_run_here(const weft__thread *t, const weft_future *f)
            (uintptr_t)&here >= (uintptr_t)t->stack_low;
 }
 
-/* What the outcome leaves to do if the caller was the only one to know the future: nothing but to free it. */
+/* What the outcome leaves to do if the caller is the only one to know the future, whose new word this is: nothing but to
+ * free it. It has no options, since it was settled without, and nobody can have taken or borrowed its value before. */
 static inline bool end_alone(weft_future *f, weft__thread *t, uint64_t word, void **value)
 {
-    if (weft__refs(word) != 1 || word & (WEFT__LENT_MASK | WEFT__TAKEN) || weft__options_of(f))
+    if (weft__refs(word) != 1)
         return false;
     if (value)
         *value = f->value;

@@ -9,13 +9,13 @@
 
 enum { MANY = 2 * WEFT__READY_CAPACITY };
 
-/* What a job submits before it ends its thread, or waits; cells count their runs. */
+/* What a job submits before it ends or waits; cells count their runs. */
 typedef struct heap {
     test_cell cells[MANY];
     weft_future *futures[MANY];
     unsigned n;      /* of them; by the test, before */
     test_gate *gate; /* by the test, before; NULL: none */
-    weft_future *f;  /* what the job waits for; by the test, before, or by the job */
+    weft_future *f;  /* by the test, before; what the job waits for */
 } heap;
 
 static void submit_all(heap *h)
@@ -30,138 +30,6 @@ static void expect_ran_once(heap *h)
         assert_done_soon(h->futures[i]);
         assert_int_equal(weft_await(h->futures[i], NULL), 0);
         assert_int_equal(test_get(h->cells[i].ran), 1);
-    }
-}
-
-static void *end_thread(void *unused)
-{
-    (void)unused;
-    pthread_exit(NULL);
-}
-
-/* The awaited job is the newest, so it runs inline. The references of the job that awaits it are lost with its stack. */
-static void *await_one_that_ends_the_thread(void *argument)
-{
-    heap *h = argument;
-    submit_all(h);
-    h->f = weft_submit(weft_executor_current(), end_thread, NULL);
-    (void)weft_await(h->f, NULL);
-    TEST_FAIL("a thread that had ended");
-    return NULL;
-}
-
-static void exit_inline_with(unsigned n)
-{
-    static heap h;
-    h = (heap){.n = n};
-    weft_executor *executor = test_executor(1);
-    weft_future *job = weft_submit(executor, await_one_that_ends_the_thread, &h);
-    assert_done_soon(job);
-    assert_err(job, -EOWNERDEAD);
-    assert_err(h.f, -EOWNERDEAD);
-    weft_future_release(h.f);
-    weft_future_release(job);
-    expect_ran_once(&h);
-    test_destroy(executor);
-}
-
-static void test_res_02_a_thread_ends_in_an_inline_run(void **state)
-{
-    (void)state;
-    exit_inline_with(0);
-    exit_inline_with(WEFT__READY_CAPACITY / 2);
-}
-
-/* What a job awaits is its newest, but has been cancelled, or has started elsewhere, so it does not run inline. Its place
- * in the deque is empty afterwards, and so the executor comes to its end. */
-static void *await_what_was_cancelled(void *argument)
-{
-    heap *h = argument;
-    for (h->n = 0; h->n < 4; h->n++) {
-        weft_future *f = weft_submit(weft_executor_current(), test_cell_run, &h->cells[h->n]);
-        weft_future *other = h->n % 2 ? weft_future_retain(f) : NULL;
-        TEST_EXPECT(weft_cancel(f) == WEFT_CANCEL_DONE);
-        TEST_EXPECT(weft_await(f, NULL) == -ECANCELED);
-        weft_future_release(other);
-    }
-    return NULL;
-}
-
-static void test_can_01_cancelled_before_it_could_run_inline(void **state)
-{
-    (void)state;
-    static heap h;
-    for (unsigned workers = 1; workers <= 2; workers++) {
-        h = (heap){.n = 0};
-        weft_executor *executor = test_executor(workers);
-        test_gate *gate = workers > 1 ? test_block(executor, workers - 1) : NULL;
-        assert_int_equal(weft_await(weft_submit(executor, await_what_was_cancelled, &h), NULL), 0);
-        if (gate)
-            test_unblock(gate);
-        test_destroy(executor);
-        for (unsigned i = 0; i < h.n; i++)
-            assert_int_equal(test_get(h.cells[i].ran), 0);
-    }
-}
-
-/* Of a job that is run inline others may know: those who wait, those who keep it, and what was made of it. */
-typedef struct known {
-    weft_executor *executor;
-    weft_future *f, *made;
-    test_gate *gate; /* passed by the job itself */
-    void *value;     /* of the await */
-} known;
-
-static void *pass_and_return(void *argument)
-{
-    known *k = argument;
-    test_gate_pass(k->gate);
-    return k;
-}
-
-static void *await_what_is_known(void *argument)
-{
-    known *k = argument;
-    k->f = weft_submit(k->executor, pass_and_return, k);
-    k->made = weft_gather(k->executor, &k->f, 1, WEFT_SETTLED);
-    weft_future *own = weft_future_retain(k->f);
-    TEST_EXPECT(weft_await(own, &k->value) == 0);
-    return NULL;
-}
-
-static void *wait_outside(void *argument)
-{
-    known *k = argument;
-    TEST_EXPECT(weft_future_wait(k->f, test_patience()) == 0);
-    return NULL;
-}
-
-static bool is_waited_for(void *argument)
-{
-    return weft__word(((known *)argument)->f) & WEFT__SLEEPER;
-}
-
-static void test_res_02_others_know_what_runs_inline(void **state)
-{
-    (void)state;
-    for (unsigned workers = 1; workers <= 2; workers++) {
-        known k = {.executor = test_executor(workers), .gate = test_gate_make()};
-        test_gate *gate = workers > 1 ? test_block(k.executor, workers - 1) : NULL;
-        weft_future *job = weft_submit(k.executor, await_what_is_known, &k);
-        assert_true(test_gate_await(k.gate, 1));
-        pthread_t waiter = test_spawn(wait_outside, &k);
-        assert_true(test_until(is_waited_for, &k));
-        test_gate_open(k.gate);
-        test_join(waiter);
-        assert_int_equal(weft_await(job, NULL), 0);
-        assert_ptr_equal(k.value, &k);
-        assert_done_soon(k.made);
-        weft_future_release(k.made);
-        assert_ok(k.f, NULL); /* its value was taken */
-        weft_future_release(k.f);
-        if (gate)
-            test_unblock(gate);
-        test_destroy(k.executor);
     }
 }
 
@@ -375,9 +243,6 @@ static void test_blk_01_blocks_again_while_the_stand_in_falls_asleep(void **stat
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_res_02_a_thread_ends_in_an_inline_run),
-        TEST(test_can_01_cancelled_before_it_could_run_inline),
-        TEST(test_res_02_others_know_what_runs_inline),
         TEST(test_exe_04_more_jobs_than_the_own_deque_holds),
         TEST(test_blk_01_what_one_that_retires_has_submitted),
         TEST(test_blk_01_a_thread_that_ends_waits_for_a_thief_that_waits),
