@@ -163,7 +163,7 @@ static void test_res_02_others_know_what_runs_inline(void **state)
 
 /* Waits that are nested deeper than a small stack allows: the innermost one blocks, and it goes on on another stack.
  * ThreadSanitizer keeps things of its own on a stack. */
-enum { DEEP = 600, FRAME = 2048, STACK = (TEST_TSAN ? 4096 : 512) * 1024 };
+enum { DEEP = 300, FRAME = 16384, STACK = (TEST_TSAN ? 4096 : 512) * 1024 };
 
 static void *nest(void *argument)
 {
