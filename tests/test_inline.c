@@ -1,5 +1,6 @@
-/* test_inline.c: what a job has submitted and awaits at once runs on its stack (futures/await.c), and all the same every
- * rule about jobs holds for it: ends of threads, requests, others who know it, stacks that are small, broken executors.
+/* test_inline.c: what a job has submitted and awaits at once runs on its stack (futures/await.c), and all the same
+ * every rule about jobs holds for it: ends of threads, requests, others who know it, stacks that are small, broken
+ * executors.
  *
  * Discipline. With one worker, or with the others at a gate, what a job has submitted last is what it awaits first. */
 #include "fixtures.h"
@@ -68,8 +69,8 @@ static void test_res_02_a_thread_ends_in_an_inline_run(void **state)
     }
 }
 
-/* What a job awaits is its newest, but has been cancelled, or has started elsewhere, so it does not run inline. Its place
- * in the deque is empty afterwards, and so the executor comes to its end. */
+/* What a job awaits is its newest, but has been cancelled, or has started elsewhere, so it does not run inline. Its
+ * place in the deque is empty afterwards, and so the executor comes to its end. */
 static void *await_what_was_cancelled(void *argument)
 {
     heap *h = argument;
