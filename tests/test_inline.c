@@ -216,6 +216,7 @@ static void *await_when_broken(void *argument)
     for (int64_t deadline = weft_now() + test_patience(); !is_broken(b->executor) && weft_now() < deadline;)
         ;
     b->code = weft_await(f, NULL);
+    TEST_EXPECT(weft_submit(b->executor, test_cell_run, &b->cell) == NULL && errno == ENOTRECOVERABLE);
     return NULL;
 }
 
@@ -230,6 +231,7 @@ static void test_exe_10_broken_before_it_could_run_inline(void **state)
         assert_true(test_gate_await(b.starts, 1));
         assert_int_equal(weft_await(weft_submit(b.executor, await_when_broken, &b), NULL), 0);
         assert_int_equal(b.code, -ENOTRECOVERABLE);
+        assert_int_equal(weft_execute(b.executor, test_cell_run, &b.cell), -ENOTRECOVERABLE);
         assert_int_equal(test_get(b.cell.ran), 0);
         test_destroy(b.executor);
     }
@@ -273,6 +275,40 @@ static void test_shd_03_an_await_after_the_beginning_of_a_shutdown(void **state)
     test_destroy(k.executor);
 }
 
+/* A job that was told nothing asks for its token, which outlives it and is cancelled afterwards. */
+static void *ask_for_token(void *unused)
+{
+    (void)unused;
+    return weft_token_retain(weft_current_token());
+}
+
+static void *await_one_with_a_token(void *argument)
+{
+    void *token = NULL;
+    TEST_EXPECT(weft_await(weft_submit(weft_executor_current(), ask_for_token, argument), &token) == 0);
+    return token;
+}
+
+static void test_can_11_a_token_outlives_its_job(void **state)
+{
+    (void)state;
+    weft_fn *const ways[] = {ask_for_token, await_one_with_a_token};
+    weft_executor *executor = test_executor(1);
+    for (int way = 0; way < 2; way++) {
+        void *token = NULL;
+        assert_int_equal(weft_await(weft_submit(executor, ways[way], NULL), &token), 0);
+        assert_non_null(token);
+        assert_true(test_until_counters(0, 0, 0));
+        weft_token_cancel(token);
+        /* It is asked of the coordinator, which comes to it before it comes to this. */
+        weft_future *later = weft_sleep(executor, 1, NULL);
+        assert_done_soon(later);
+        weft_future_release(later);
+        weft_token_release(token);
+    }
+    test_destroy(executor);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -281,6 +317,7 @@ int main(void)
         TEST(test_res_02_others_know_what_runs_inline),
         TEST(test_blk_02_nested_beyond_a_small_stack),
         TEST(test_exe_10_broken_before_it_could_run_inline),
+        TEST(test_can_11_a_token_outlives_its_job),
         TEST(test_shd_03_an_await_after_the_beginning_of_a_shutdown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
