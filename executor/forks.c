@@ -188,18 +188,21 @@ void weft__forks_leave(void)
     weft_fork_here = (weft_fork_list *)&weft__forks_nowhere;
 }
 
-/* It stands on the owner's stack, which is there until the thread has ended; see weft__worker_main. */
+/* It stands on the owner's stack, which is there until the thread has ended; see weft__worker_main. The thief may wait in
+ * turn, for a job that only another thread can run: so this one's place is given away as in any wait, if it can be. */
 static void wait_for_thief(weft__thread *t, weft_task *task)
 {
     uint32_t running = WEFT__FORK_RUNNING;
-    atomic_compare_exchange_strong_explicit(weft__fork_state(task), &running, WEFT__FORK_AWAITED, memory_order_acq_rel,
-                                            memory_order_acquire);
-    for (;;) {
-        uint32_t bell = weft__bell_read(t);
-        if (atomic_load_explicit(weft__fork_state(task), memory_order_acquire) == WEFT__FORK_DONE)
-            return;
+    if (!atomic_compare_exchange_strong_explicit(weft__fork_state(task), &running, WEFT__FORK_AWAITED,
+                                                 memory_order_acq_rel, memory_order_acquire))
+        return;
+    bool stands_in = weft__block_begin(t) == 0;
+    for (uint32_t bell = weft__bell_read(t);
+         atomic_load_explicit(weft__fork_state(task), memory_order_acquire) != WEFT__FORK_DONE;
+         bell = weft__bell_read(t))
         weft__bell_wait(t, bell, INT64_MAX);
-    }
+    if (stands_in)
+        weft__block_end(t);
 }
 
 void weft__forks_abandon(weft__thread *t, const weft_task *stolen)

@@ -51,8 +51,9 @@ typedef struct weft__thread {
     /* Owner only. */
     weft_executor *executor; /* constant, as the next two */
     unsigned index;
-    bool alone;    /* the executor has one worker: nobody steals until this one publishes; see block.c */
-    unsigned tick; /* jobs run since the last look outside */
+    bool alone;      /* the executor has one worker: nobody steals until this one publishes; see block.c */
+    unsigned tick;   /* jobs run since the last look outside */
+    bool left_first; /* the next look out of turn goes first to what was left behind; see worker.c */
     uint32_t random;
     unsigned misses;           /* times in a row that work was visible and not to be had */
     weft__spin spin;           /* rounds of searching that paid off lately; see worker.c */
