@@ -16,8 +16,8 @@
  * Fairness: after WEFT__FAIR_TICK jobs in a row from its own ready deque a worker takes one from the inbox or from
  * outside, so that jobs that keep submitting jobs cannot keep strangers waiting for ever.
  *
- * Everything that can be run can be stolen, or is being run by its holder (a worker has no private slot). With one worker
- * there is nobody to steal, and its ready deque is closed until it blocks (block.c). */
+ * Everything that can be run can be stolen, or is being run by its holder (a worker has no private slot). With one
+ * worker there is nobody to steal, and its ready deque is closed until it blocks (block.c). */
 #include "executor.h"
 
 #include <errno.h>
@@ -308,8 +308,8 @@ static void serve(weft__thread *t)
 }
 
 /* When a job ends its thread, the hook that settles it (thread.c) runs where the frames below this one have been, and
- * what the job has forked may still be written to by thieves, whom the hook waits for. So it gets room of its own, which
- * is left alone until then. */
+ * what the job has forked may still be written to by thieves, whom the hook waits for. So it gets room of its own,
+ * which is left alone until then. */
 static void serve_apart(weft__thread *t)
 {
     enum { ROOM = 8192 };

@@ -1,11 +1,11 @@
 /* await.c: weft_await, which ends a future for its holder: waits, moves the value out, gives the reference back.
  *
  * Its common case in a worker is a fork and its join: a job submits another one, does something else, and awaits it
- * before anybody has taken it. Then the awaited job is the newest entry of the worker's own ready deque. It comes out of
- * there, runs on this stack, and is over, with the references of queue and caller, without being looked for, waited for
- * or handed to anybody. What is left of the protocol are the two steps of its word, claim and settle: another thread may
- * know the future, the caller's own if he has told it, and may be asking the job to stop, or attaching to it, as long as
- * it is not done.
+ * before anybody has taken it. Then the awaited job is the newest entry of the worker's own ready deque. It comes out
+ * of there, runs on this stack, and is over, with the references of queue and caller, without being looked for, waited
+ * for or handed to anybody. What is left of the protocol are the two steps of its word, claim and settle: another
+ * thread may know the future, the caller's own if he has told it, and may be asking the job to stop, or attaching to
+ * it, as long as it is not done.
  *
  * Everything else is put together from the parts in wait.c and read.c. On any thread. */
 #include "run.h"
