@@ -1,0 +1,158 @@
+/* test_join_end.c: a job that has forked, or a function that was stolen, ends its thread.
+ *
+ * Discipline. As in join.h. Which thread runs what is arranged with gates, and where it matters with one worker. */
+#include "join.h"
+
+/* ---- the end of a thread ---- */
+
+static void *exit_thread(void *arg)
+{
+    (void)arg;
+    pthread_exit(NULL);
+    return NULL;
+}
+
+static void *steal_and_return(void *argument)
+{
+    TEST_EXPECT(steal_one(argument) == NULL);
+    return argument;
+}
+
+static void test_a_thief_that_ends_its_thread_fails_the_job(void **state)
+{
+    (void)state;
+    weft_executor *executor = test_executor(2);
+    step s = step_make(exit_thread, NULL, NULL);
+    assert_int_equal(weft_run(executor, steal_and_return, &s, NULL), -EOWNERDEAD);
+    assert_int_equal((uintptr_t)run_in(executor, fib, (void *)12), 144); /* both workers are there */
+    test_destroy(executor);
+}
+
+/* A job ends its thread while a thief runs what it has forked, with more of it visible and more private. */
+static void *exit_with_open_forks(void *argument)
+{
+    weft_task tasks[10];
+    weft_fork(&tasks[0], take_step, argument);
+    until_stolen(argument);
+    for (int i = 1; i < 9; i++)
+        weft_fork(&tasks[i], trifle, NULL);
+    weft_fork(&tasks[9], exit_thread, NULL);
+    return weft_join(&tasks[9]);
+}
+
+static void *linger(void *argument)
+{
+    step *s = argument;
+    test_pause(MS);
+    return s;
+}
+
+static void test_a_job_that_ends_its_thread_waits_for_its_thieves(void **state)
+{
+    (void)state;
+    weft_executor *executor = test_executor(2);
+    step s = step_make(linger, NULL, NULL);
+    assert_int_equal(weft_run(executor, exit_with_open_forks, &s, NULL), -EOWNERDEAD);
+    assert_int_equal((uintptr_t)run_in(executor, fib, (void *)12), 144);
+    test_destroy(executor);
+}
+
+/* It had so many visible that it was asked for no more. The worker that takes its place offers what it forks all the
+ * same. */
+static void *exit_with_enough_visible(void *argument)
+{
+    weft_task tasks[4];
+    for (int i = 0; i < 4; i++)
+        weft_fork(&tasks[i], trifle, NULL);
+    pthread_exit(NULL);
+    return argument;
+}
+
+typedef struct offer {
+    step s;
+    test_gate *gate; /* holds the other worker */
+} offer;
+
+static void *fork_for_the_other(void *argument)
+{
+    offer *o = argument;
+    test_gate_open(o->gate);
+    return steal_one(&o->s);
+}
+
+static void test_who_follows_offers_its_forks(void **state)
+{
+    (void)state;
+    weft_executor *executor = test_executor(2);
+    offer o = {.s = step_make(NULL, NULL, test_gate_make()), .gate = test_block(executor, 1)};
+    assert_int_equal(weft_run(executor, exit_with_enough_visible, NULL, NULL), -EOWNERDEAD);
+    assert_ptr_equal(run_in(executor, fork_for_the_other, &o), &o.s);
+    test_unblock(o.gate);
+    test_destroy(executor);
+}
+
+/* One worker. What is stolen from a job that ends its thread waits for another job, which needs a thread to run on. */
+typedef struct heir {
+    step s;
+    inputs in; /* 0: the job waits for it to be stolen from; 1: resolved by the other job */
+    test_latch *exits;
+} heir;
+
+static void *wait_for_other(void *argument)
+{
+    heir *h = argument;
+    TEST_EXPECT(weft_future_wait(h->in.future[1], WEFT_FOREVER) == 0);
+    return NULL;
+}
+
+static void *resolve_for_heir(void *argument)
+{
+    heir *h = argument;
+    TEST_EXPECT(weft_promise_resolve(h->in.promise[1], NULL, NULL) == 0);
+    return h;
+}
+
+static void *exit_while_stolen_from(void *argument)
+{
+    heir *h = argument;
+    weft_task task;
+    weft_fork(&task, take_step, &h->s);
+    TEST_EXPECT(weft_future_wait(h->in.future[0], WEFT_FOREVER) == 0);
+    test_latch_hit(h->exits);
+    pthread_exit(NULL);
+    return NULL;
+}
+
+static void test_a_thread_that_ends_keeps_no_place(void **state)
+{
+    (void)state;
+    weft_executor *executor = test_executor(1);
+    static heir h;
+    h = (heir){.in = inputs_make(executor, 2), .exits = test_latch_make()};
+    h.s = step_make(wait_for_other, &h, test_gate_make());
+    weft_future *future = weft_submit(executor, exit_while_stolen_from, &h);
+    assert_true(test_latch_wait(h.s.entered, 1));
+    weft_promise_resolve(h.in.promise[0], NULL, NULL);
+    assert_true(test_latch_wait(h.exits, 1));
+    weft_future *other = weft_submit(executor, resolve_for_heir, &h);
+    test_gate_open(h.s.gate);
+    assert_done_soon(other);
+    assert_done_soon(future);
+    assert_ok(other, &h);
+    weft_future_release(other);
+    assert_int_equal(weft_await(future, NULL), -EOWNERDEAD);
+    inputs_free(&h.in);
+    assert_int_equal((uintptr_t)run_in(executor, fib, (void *)12), 144);
+    test_destroy(executor);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_a_thief_that_ends_its_thread_fails_the_job),
+        TEST(test_a_job_that_ends_its_thread_waits_for_its_thieves),
+        TEST(test_who_follows_offers_its_forks),
+        TEST(test_a_thread_that_ends_keeps_no_place),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
