@@ -254,6 +254,33 @@ static void test_what_is_forked_after_a_theft_can_be_taken(void **state)
     test_destroy(executor);
 }
 
+static void *fork_after_a_join(void *argument)
+{
+    asking *a = argument;
+    weft_task tasks[3];
+    weft_fork(&tasks[0], take_step, &a->steps[0]);
+    weft_fork(&tasks[1], take_step, &a->steps[1]); /* two can be taken */
+    weft_join(&tasks[1]);                          /* and now only one */
+    weft_fork(&tasks[2], take_step, &a->steps[2]);
+    test_gate_open(a->gate);
+    TEST_EXPECT(test_latch_wait(a->steps[2].entered, 1));
+    weft_join(&tasks[2]);
+    return weft_join(&tasks[0]);
+}
+
+static void test_what_is_forked_after_a_join_can_be_taken(void **state)
+{
+    (void)state;
+    weft_executor *executor = test_executor(2);
+    asking a = {.gate = test_block(executor, 1)};
+    for (int i = 0; i < 3; i++) {
+        a.steps[i] = step_make(NULL, NULL, NULL);
+    }
+    assert_ptr_equal(run_in(executor, fork_after_a_join, &a), &a.steps[0]);
+    test_unblock(a.gate);
+    test_destroy(executor);
+}
+
 /* The owner waits for a task whose thief stands at a gate: its worker runs other jobs meanwhile. */
 static void *join_at_gate(void *argument)
 {
@@ -460,6 +487,7 @@ int main(void)
         TEST(test_an_idle_worker_takes_it),
         TEST(test_the_oldest_is_stolen_first),
         TEST(test_what_is_forked_after_a_theft_can_be_taken),
+        TEST(test_what_is_forked_after_a_join_can_be_taken),
         TEST(test_a_join_that_blocks_gives_its_worker_away),
         TEST(test_what_a_blocked_job_has_forked_can_be_taken),
         TEST(test_a_job_inside_a_wait_has_its_own_forks),

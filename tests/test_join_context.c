@@ -195,6 +195,123 @@ static void test_a_circle_through_a_thief_is_refused(void **state)
     }
 }
 
+/* A join helps its thief with a part of another job, which the task awaits, after the job that awaits this one was asked
+ * to stop. The part learns of the request, its job does not fail for what this one has said, and behind the join all is
+ * as before. */
+typedef struct helping {
+    step task, part;
+    test_gate *held;      /* holds the other worker, so that nobody takes what is awaited */
+    test_latch *forked;   /* hit when the part can be taken */
+    test_gate *requested; /* opened when the outermost job was asked to stop */
+} helping;
+
+static void *is_asked(void *argument)
+{
+    TEST_EXPECT(weft_cancelled());
+    return argument;
+}
+
+static void *fork_a_part(void *argument)
+{
+    helping *h = argument;
+    weft_task task;
+    weft_fork(&task, take_step, &h->part);
+    test_latch_hit(h->forked);
+    test_latch_wait(h->part.entered, 1);
+    return weft_join(&task);
+}
+
+static void *await_the_forker(void *argument)
+{
+    TEST_EXPECT(weft_await(weft_submit(weft_executor_current(), fork_a_part, argument), NULL) == 0);
+    return argument;
+}
+
+static void *help_in_a_join(void *argument)
+{
+    helping *h = argument;
+    weft_task task;
+    test_gate_open(h->held);
+    weft_fork(&task, take_step, &h->task);
+    until_stolen(&h->task);
+    weft_fail(7);
+    test_gate_pass(h->requested);
+    TEST_EXPECT(weft_join(&task) == h);
+    TEST_EXPECT(pthread_equal(h->part.thread, pthread_self()));
+    TEST_EXPECT(weft_cancelled());
+    return h;
+}
+
+static void *await_the_helper(void *argument)
+{
+    TEST_EXPECT(weft_await(weft_submit(weft_executor_current(), help_in_a_join, argument), NULL) == 7);
+    return argument;
+}
+
+static void test_help_leaves_no_trace(void **state)
+{
+    (void)state;
+    weft_executor *executor = test_executor(2);
+    helping h = {.held = test_block(executor, 1), .forked = test_latch_make(), .requested = test_gate_make()};
+    h.task = step_make(await_the_forker, &h, NULL);
+    h.part = step_make(is_asked, NULL, NULL);
+    weft_future *future = weft_submit(executor, await_the_helper, &h);
+    assert_true(test_latch_wait(h.forked, 1));
+    assert_int_equal(weft_cancel(future), WEFT_CANCEL_REQUESTED);
+    test_gate_open(h.requested);
+    assert_done_soon(future);
+    assert_ok(future, &h);
+    weft_future_release(future);
+    test_unblock(h.held);
+    test_destroy(executor);
+}
+
+/* What was forked before a wait belongs to the job that forked it, though the awaited one, which runs on top, has it
+ * taken by its own forks. */
+typedef struct apart {
+    step steps[3];
+    test_gate *held; /* holds the other worker until the awaited job runs */
+} apart;
+
+static void *own_token(void *unused)
+{
+    (void)unused;
+    return weft_current_token();
+}
+
+static void *have_it_taken(void *argument)
+{
+    apart *a = argument;
+    test_gate_open(a->held);
+    for (int i = 0; i < 3; i++)
+        until_stolen(&a->steps[i]);
+    return a;
+}
+
+static void *fork_and_await(void *argument)
+{
+    apart *a = argument;
+    weft_task tasks[3];
+    for (int i = 0; i < 3; i++)
+        weft_fork(&tasks[i], take_step, &a->steps[i]);
+    TEST_EXPECT(weft_await(weft_submit(weft_executor_current(), have_it_taken, a), NULL) == 0);
+    for (int i = 2; i >= 0; i--)
+        TEST_EXPECT(weft_join(&tasks[i]) == weft_current_token());
+    return a;
+}
+
+static void test_forks_below_an_awaited_job_are_not_its_own(void **state)
+{
+    (void)state;
+    weft_executor *executor = test_executor(2);
+    apart a = {.held = test_block(executor, 1)};
+    for (int i = 0; i < 3; i++)
+        a.steps[i] = step_make(own_token, NULL, NULL);
+    assert_ptr_equal(run_in(executor, fork_and_await, &a), &a);
+    test_unblock(a.held);
+    test_destroy(executor);
+}
+
 /* ---- weft_run ---- */
 
 static void *run_inside(void *argument)
@@ -248,6 +365,8 @@ int main(void)
         TEST(test_a_failure_is_the_jobs),
         TEST(test_a_thief_that_waits_for_its_own_job_is_refused),
         TEST(test_a_circle_through_a_thief_is_refused),
+        TEST(test_help_leaves_no_trace),
+        TEST(test_forks_below_an_awaited_job_are_not_its_own),
         TEST(test_run_answers_as_await_does),
         TEST(test_run_too_deep_does_not_run),
     };

@@ -57,6 +57,51 @@ static void test_a_job_that_ends_its_thread_waits_for_its_thieves(void **state)
     test_destroy(executor);
 }
 
+/* A thread helps in a join and is ended by that. What it joins waits for what it helped with: so the latter has ended
+ * before the thread waits for the former. */
+typedef struct mutual {
+    step task, part;
+    test_latch *forked; /* hit when the part can be taken */
+} mutual;
+
+static void *fork_the_end(void *argument)
+{
+    mutual *m = argument;
+    weft_task task;
+    weft_fork(&task, take_step, &m->part);
+    test_latch_hit(m->forked);
+    test_latch_wait(m->part.entered, 1);
+    TEST_EXPECT(weft_join(&task) == NULL);
+    return m;
+}
+
+static void *help_to_the_end(void *argument)
+{
+    mutual *m = argument;
+    weft_task task;
+    weft_fork(&task, take_step, &m->task);
+    until_stolen(&m->task);
+    test_latch_wait(m->forked, 1);
+    weft_join(&task);
+    TEST_FAIL("a join went on whose thread has ended");
+    return m;
+}
+
+static void test_a_thread_that_helps_ends(void **state)
+{
+    (void)state;
+    weft_executor *executor = test_executor(2);
+    static mutual m;
+    m = (mutual){.forked = test_latch_make()};
+    m.task = step_make(fork_the_end, &m, NULL);
+    m.part = step_make(exit_thread, NULL, NULL);
+    weft_future *future = weft_submit(executor, help_to_the_end, &m);
+    assert_done_soon(future);
+    assert_int_equal(weft_await(future, NULL), -EOWNERDEAD);
+    assert_int_equal((uintptr_t)run_in(executor, fib, (void *)12), 144);
+    test_destroy(executor);
+}
+
 /* It had so many visible that it was asked for no more. The worker that takes its place offers what it forks all the
  * same. */
 static void *exit_with_enough_visible(void *argument)
@@ -151,6 +196,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_a_thief_that_ends_its_thread_fails_the_job),
         TEST(test_a_job_that_ends_its_thread_waits_for_its_thieves),
+        TEST(test_a_thread_that_helps_ends),
         TEST(test_who_follows_offers_its_forks),
         TEST(test_a_thread_that_ends_keeps_no_place),
     };
