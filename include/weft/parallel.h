@@ -43,7 +43,8 @@ extern "C" {
  * weft's own, and need not be initialised. */
 typedef struct weft_task {
     struct weft_task *next,
-        *previous; /* in the list of its thread, the owner's alone; previous NULL: others may take it */
+        *previous; /* in the list of its thread, the owner's alone; previous NULL: others may take it, and who has
+                      taken it keeps a note in next */
     weft_fn *fn;   /* written at the fork; NULL: it was run there */
     void *arg;     /* then, or once a thief has run it, what fn returned */
     /* Of one that others may take: written by the owner before they can see it, by a thief before it is done. */
@@ -65,9 +66,9 @@ WEFT_API void weft_fork(weft_task *task, weft_fn *fn, void *arg);
 
 /* Returns what the function returned, having run it if nobody else did. To be called once for each weft_fork, in
  * reverse order, by the function that forked. Blocks only for a function that another worker has taken; that worker is
- * then helped with what it has forked in it, and if there is nothing to help with, a spare thread stands in. A request
- * to stop does not end it. In a forked child: of a task that was forked before, NULL if another worker had taken it and
- * was not done with it. */
+ * then helped with what it has forked in it, and with nothing else; if there is nothing to help with, a spare thread
+ * stands in, as long as there is one. A request to stop does not end it. In a forked child: of a task that was forked
+ * before, NULL if another worker had taken it and was not done with it. */
 WEFT_API void *weft_join(weft_task *task);
 
 /* Runs fn(arg) as a job of the executor (NULL: the default one) and waits for it: weft_submit and weft_await in one,
