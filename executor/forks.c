@@ -223,13 +223,13 @@ static void wait_for_thief(weft__thread *t, weft_task *task)
         weft__block_end(t);
 }
 
-void weft__forks_abandon(weft__thread *t, const weft_task *stolen)
+void weft__forks_abandon(weft__thread *t, const weft_future *job, const weft_task *stolen)
 {
     weft__forks *f = &t->forks;
     const weft_task *until = stolen ? stolen->next : NULL;
     bool raised = false;
     f->list.newest = &f->list.oldest;
-    for (weft_task *task; (task = f->published) != until;) {
+    for (weft_task *task; (task = f->published) != until && task->job == job;) {
         f->published = task->below;
         if (!weft__deque_pop(&f->visible, &raised))
             wait_for_thief(t, task);

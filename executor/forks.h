@@ -83,9 +83,9 @@ void weft__forks_leave(void);
 /* On a thief, which has run the task: hands value and failure to the owner. */
 void weft__fork_done(weft_task *task, void *value, int failure);
 
-/* On a thread that is being ended by its job: the tasks that it has forked since it began with `stolen` (NULL: all) are
- * forgotten; returns when no thief runs one any more. The others must wait: their thieves may be waiting for
- * `stolen`. */
-void weft__forks_abandon(struct weft__thread *t, const weft_task *stolen);
+/* On a thread that is being ended by its job: the tasks that `job` has forked since the thread began with `stolen` (NULL:
+ * any), the newest there are, are forgotten; returns when no thief runs one any more. The others must wait: their
+ * thieves may be waiting for `job` or for `stolen`. */
+void weft__forks_abandon(struct weft__thread *t, const weft_future *job, const weft_task *stolen);
 
 #endif

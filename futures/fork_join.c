@@ -53,15 +53,15 @@ void weft__run_stolen(weft_task *task)
 weft_future *weft__stolen_abandon(weft_future *job)
 {
     weft__self_t *self = &weft__self;
-    weft_task *task = self->stolen;
-    while (task && task->job == job) {
+    for (;;) {
+        weft_task *task = self->stolen;
+        weft__forks_abandon(self->thread, job, task);
+        if (!task || task->job != job)
+            return job;
         job = task->interrupted;
         self->stolen = task->outer;
         weft__fork_done(task, NULL, -EOWNERDEAD);
-        task = self->stolen;
-        weft__forks_abandon(self->thread, task);
     }
-    return job;
 }
 
 /* ---- joining what was stolen ---- */

@@ -102,6 +102,55 @@ static void test_a_thread_that_helps_ends(void **state)
     test_destroy(executor);
 }
 
+/* A job that runs inside a wait ends the thread. What the waiting job has forked waits for that one elsewhere: so the
+ * inner job is over before the thread waits for what the outer one has forked. */
+typedef struct nested {
+    step task;
+    weft_future *inner; /* by the outer job before the gate is opened */
+} nested;
+
+static void *wait_for_inner(void *argument)
+{
+    nested *n = argument;
+    TEST_EXPECT(weft_future_wait(n->inner, WEFT_FOREVER) == 0);
+    TEST_EXPECT(weft_future_get(n->inner, NULL) == -EOWNERDEAD);
+    return n;
+}
+
+static void *open_and_exit(void *argument)
+{
+    nested *n = argument;
+    test_gate_open(n->task.gate);
+    pthread_exit(NULL);
+    return n;
+}
+
+static void *wait_with_an_end(void *argument)
+{
+    nested *n = argument;
+    weft_task task;
+    weft_fork(&task, take_step, &n->task);
+    until_stolen(&n->task);
+    n->inner = weft_submit(weft_executor_current(), open_and_exit, n);
+    weft_future_wait(n->inner, WEFT_FOREVER);
+    TEST_FAIL("a wait went on whose thread has ended");
+    return n;
+}
+
+static void test_an_inner_job_that_ends_the_thread_is_over_first(void **state)
+{
+    (void)state;
+    weft_executor *executor = test_executor(2);
+    static nested n;
+    n = (nested){.task = step_make(wait_for_inner, &n, test_gate_make())};
+    weft_future *future = weft_submit(executor, wait_with_an_end, &n);
+    assert_done_soon(future);
+    assert_int_equal(weft_await(future, NULL), -EOWNERDEAD);
+    weft_future_release(n.inner);
+    assert_int_equal((uintptr_t)run_in(executor, fib, (void *)12), 144);
+    test_destroy(executor);
+}
+
 /* It had so many visible that it was asked for no more. The worker that takes its place offers what it forks all the
  * same. */
 static void *exit_with_enough_visible(void *argument)
@@ -197,6 +246,7 @@ int main(void)
         TEST(test_a_thief_that_ends_its_thread_fails_the_job),
         TEST(test_a_job_that_ends_its_thread_waits_for_its_thieves),
         TEST(test_a_thread_that_helps_ends),
+        TEST(test_an_inner_job_that_ends_the_thread_is_over_first),
         TEST(test_who_follows_offers_its_forks),
         TEST(test_a_thread_that_ends_keeps_no_place),
     };
