@@ -95,6 +95,32 @@ static void test_in_a_hook_each_runs_in_its_join(void **state)
     test_destroy(executor);
 }
 
+/* When weft has done with a thread of its own, destructors of the program's may still run there. */
+static pthread_key_t late_key;
+
+static void fork_late(void *log)
+{
+    three_forks(log);
+}
+
+static void *set_late(void *log)
+{
+    TEST_EXPECT(pthread_setspecific(late_key, log) == 0);
+    return log;
+}
+
+static void test_at_the_end_of_a_worker_it_runs_at_once(void **state)
+{
+    (void)state;
+    assert_int_equal(pthread_key_create(&late_key, fork_late), 0);
+    test_log *log = test_log_make();
+    weft_executor *executor = test_executor(1);
+    run_in(executor, set_late, log);
+    test_destroy(executor);
+    assert_log(log, 0, 1, 2, 9);
+    pthread_key_delete(late_key);
+}
+
 static void *fib_inline(void *argument)
 {
     uintptr_t n = (uintptr_t)argument;
@@ -308,6 +334,29 @@ static void test_a_join_that_blocks_gives_its_worker_away(void **state)
     test_destroy(executor);
 }
 
+/* And goes on to do so when its job is asked to stop. */
+static void test_a_join_that_blocks_does_not_hear_a_request(void **state)
+{
+    (void)state;
+    weft_executor *executor = test_executor(2);
+    step s = step_make(NULL, NULL, test_gate_make());
+    weft_future *future = weft_submit(executor, join_at_gate, &s);
+    assert_true(test_gate_await(s.gate, 1));
+    assert_int_equal(weft_cancel(future), WEFT_CANCEL_REQUESTED);
+    for (int i = 0; i < 10; i++) {
+        weft_future *other = weft_submit(executor, trifle, NULL);
+        assert_done_soon(other);
+        weft_future_release(other);
+        test_pause(MS);
+    }
+    assert_false(weft_future_done(future));
+    test_gate_open(s.gate);
+    assert_done_soon(future);
+    assert_ok(future, &s);
+    weft_future_release(future);
+    test_destroy(executor);
+}
+
 /* One worker: what a waiting job has forked is taken by the spare that stands in, which also runs what it waits for. */
 typedef struct one_place {
     weft_future *awaited;
@@ -481,6 +530,7 @@ int main(void)
         TEST(test_outside_a_job_it_runs_at_once),
         TEST(test_in_a_callback_it_runs_at_once),
         TEST(test_in_a_hook_each_runs_in_its_join),
+        TEST(test_at_the_end_of_a_worker_it_runs_at_once),
         TEST(test_recursion_for_any_number_of_workers),
         TEST(test_a_hundred_thousand_open_forks),
         TEST(test_deep_recursion),
@@ -489,6 +539,7 @@ int main(void)
         TEST(test_what_is_forked_after_a_theft_can_be_taken),
         TEST(test_what_is_forked_after_a_join_can_be_taken),
         TEST(test_a_join_that_blocks_gives_its_worker_away),
+        TEST(test_a_join_that_blocks_does_not_hear_a_request),
         TEST(test_what_a_blocked_job_has_forked_can_be_taken),
         TEST(test_a_job_inside_a_wait_has_its_own_forks),
         TEST(test_forked_functions_may_block),

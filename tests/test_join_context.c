@@ -196,7 +196,7 @@ static void test_a_circle_through_a_thief_is_refused(void **state)
 }
 
 /* A join helps its thief with a part of another job, which the task awaits, after the job that awaits this one was asked
- * to stop. The part learns of the request, its job does not fail for what this one has said, and behind the join all is
+ * to stop. The part learns of the request and has its own job's token, that job does not fail for what this one has said, and behind the join all is
  * as before. */
 typedef struct helping {
     step task, part;
@@ -205,10 +205,11 @@ typedef struct helping {
     test_gate *requested; /* opened when the outermost job was asked to stop */
 } helping;
 
-static void *is_asked(void *argument)
+static void *is_asked(void *unused)
 {
+    (void)unused;
     TEST_EXPECT(weft_cancelled());
-    return argument;
+    return weft_current_token();
 }
 
 static void *fork_a_part(void *argument)
@@ -218,7 +219,8 @@ static void *fork_a_part(void *argument)
     weft_fork(&task, take_step, &h->part);
     test_latch_hit(h->forked);
     test_latch_wait(h->part.entered, 1);
-    return weft_join(&task);
+    TEST_EXPECT(weft_join(&task) == weft_current_token());
+    return h;
 }
 
 static void *await_the_forker(void *argument)

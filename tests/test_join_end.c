@@ -102,6 +102,64 @@ static void test_a_thread_that_helps_ends(void **state)
     test_destroy(executor);
 }
 
+/* Two threads help each other in turn, and the function that lies below on the thief ends its thread. */
+typedef struct in_turn {
+    step below, between, above; /* on the thief, on the owner, on the thief */
+    test_latch *forked[2];      /* hit when the second and the third can be taken */
+} in_turn;
+
+static void *fork_above(void *argument)
+{
+    in_turn *r = argument;
+    weft_task task;
+    weft_fork(&task, take_step, &r->above);
+    test_latch_hit(r->forked[1]);
+    test_latch_wait(r->above.entered, 1);
+    TEST_EXPECT(weft_join(&task) == &r->above);
+    return r;
+}
+
+static void *fork_between(void *argument)
+{
+    in_turn *r = argument;
+    weft_task task;
+    weft_fork(&task, take_step, &r->between);
+    test_latch_hit(r->forked[0]);
+    test_latch_wait(r->forked[1], 1);
+    TEST_EXPECT(weft_join(&task) == r);
+    TEST_EXPECT(pthread_equal(r->above.thread, pthread_self()));
+    pthread_exit(NULL);
+    return r;
+}
+
+static void *fork_below(void *argument)
+{
+    in_turn *r = argument;
+    weft_task task;
+    weft_fork(&task, take_step, &r->below);
+    until_stolen(&r->below);
+    test_latch_wait(r->forked[0], 1);
+    TEST_EXPECT(weft_join(&task) == NULL);
+    TEST_EXPECT(pthread_equal(r->between.thread, pthread_self()));
+    return r;
+}
+
+static void test_what_lies_below_help_ends_its_thread(void **state)
+{
+    (void)state;
+    weft_executor *executor = test_executor(2);
+    static in_turn r;
+    r = (in_turn){.forked = {test_latch_make(), test_latch_make()}};
+    r.below = step_make(fork_between, &r, NULL);
+    r.between = step_make(fork_above, &r, NULL);
+    r.above = step_make(NULL, NULL, NULL);
+    weft_future *future = weft_submit(executor, fork_below, &r);
+    assert_done_soon(future);
+    assert_int_equal(weft_await(future, NULL), -EOWNERDEAD);
+    assert_int_equal((uintptr_t)run_in(executor, fib, (void *)12), 144);
+    test_destroy(executor);
+}
+
 /* A job that runs inside a wait ends the thread. What the waiting job has forked waits for that one elsewhere: so the
  * inner job is over before the thread waits for what the outer one has forked. */
 typedef struct nested {
@@ -246,6 +304,7 @@ int main(void)
         TEST(test_a_thief_that_ends_its_thread_fails_the_job),
         TEST(test_a_job_that_ends_its_thread_waits_for_its_thieves),
         TEST(test_a_thread_that_helps_ends),
+        TEST(test_what_lies_below_help_ends_its_thread),
         TEST(test_an_inner_job_that_ends_the_thread_is_over_first),
         TEST(test_who_follows_offers_its_forks),
         TEST(test_a_thread_that_ends_keeps_no_place),
