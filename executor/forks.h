@@ -70,7 +70,8 @@ weft_task *weft__forks_steal(struct weft__thread *thief, struct weft__thread *ow
  * the task is done. */
 weft_task *weft__forks_steal_part(struct weft__thread *thief, struct weft__thread *owner, weft_task *task);
 
-/* Owner: the tasks that stay private (the others are made visible) are kept apart while another job runs on this stack, and put back. */
+/* Owner: the tasks that stay private (the others are made visible) are kept apart while another job runs on this stack,
+ * and put back. */
 typedef struct weft__forks_apart {
     weft_task *oldest, *newest; /* NULL: there are none */
 } weft__forks_apart;
@@ -83,9 +84,9 @@ void weft__forks_leave(void);
 /* On a thief, which has run the task: hands value and failure to the owner. */
 void weft__fork_done(weft_task *task, void *value, int failure);
 
-/* On a thread that is being ended by its job: the tasks that `job` has forked since the thread began with `stolen` (NULL:
- * any), the newest there are, are forgotten; returns when no thief runs one any more. The others must wait: their
- * thieves may be waiting for `job` or for `stolen`. */
+/* On a thread that is being ended by its job: the tasks that `job` has forked since the thread began with `stolen`
+ * (NULL: any), the newest there are, are forgotten; returns when no thief runs one any more. The others must wait:
+ * their thieves may be waiting for `job` or for `stolen`. */
 void weft__forks_abandon(struct weft__thread *t, const weft_future *job, const weft_task *stolen);
 
 #endif

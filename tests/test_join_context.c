@@ -195,9 +195,9 @@ static void test_a_circle_through_a_thief_is_refused(void **state)
     }
 }
 
-/* A join helps its thief with a part of another job, which the task awaits, after the job that awaits this one was asked
- * to stop. The part learns of the request and has its own job's token, that job does not fail for what this one has said, and behind the join all is
- * as before. */
+/* A join helps its thief with a part of another job, which the task awaits, after the job that awaits this one was
+ * asked to stop. The part learns of the request and has its own job's token, that job does not fail for what this one
+ * has said, and behind the join all is as before. */
 typedef struct helping {
     step task, part;
     test_gate *held;      /* holds the other worker, so that nobody takes what is awaited */

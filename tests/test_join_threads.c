@@ -143,8 +143,8 @@ static void test_forked_functions_wait(void **state)
     waiting_on(THIEVES);
 }
 
-/* A job forks while the other worker is about to fall asleep, and then neither forks nor joins. It is not left alone with
- * what it has forked. */
+/* A job forks while the other worker is about to fall asleep, and then neither forks nor joins. It is not left alone
+ * with what it has forked. */
 static void *enter(void *argument)
 {
     _Atomic(bool) *entered = argument;
@@ -155,7 +155,7 @@ static void *enter(void *argument)
 static void *fork_to_one_that_falls_asleep(void *argument)
 {
     int64_t patience = test_patience();
-    for (unsigned i = 0; i < test_rounds(2000); i++) {
+    for (unsigned i = 0; i < test_rounds(1000); i++) {
         _Atomic(bool) entered = false;
         weft_task task;
         int64_t pause_end = weft_now() + (int64_t)(mix(i) % 64) * 1000;

@@ -2,8 +2,9 @@
  *
  * One owner forks and joins, strictly nested, as it likes, and may stop doing so for ever at any moment: then it runs a
  * function that does neither. THIEVES others take what is visible, the oldest first, and sleep when they find nothing.
- * The model asks three things. When the owner sees that nothing is wanted, are enough visible? When nothing can move any
- * more, is something visible while a thief sleeps? Does each join end, and does no thief touch a task after its join?
+ * The model asks three things. When the owner sees that nothing is wanted, are enough visible? When nothing can move
+ * any more, is something visible while a thief sleeps? Does each join end, and does no thief touch a task after its
+ * join?
  *
  * The deque has a test of its own that goes through every interleaving (test_explore_deque), so to push, to pop and to
  * steal are one step each here. The idle word has idle.pml; here a publication wakes one of those that sleep, unless

@@ -1,10 +1,10 @@
 /* help.pml: who waits for a stolen task takes what was forked in it, and nothing else (weft__forks_steal_part in
  * executor/forks.c).
  *
- * The thief runs the task, forks parts of it into its deque and takes some back; when all of them are joined the task is
- * done. Then it goes on to something else and forks there, into the same deque. The waiter looks at the oldest entry,
- * looks whether the task is done, and takes the entry if the deque's old end has not moved meanwhile. Is everything that
- * it takes part of the task?
+ * The thief runs the task, forks parts of it into its deque and takes some back; when all of them are joined the task
+ * is done. Then it goes on to something else and forks there, into the same deque. The waiter looks at the oldest
+ * entry, looks whether the task is done, and takes the entry if the deque's old end has not moved meanwhile. Is
+ * everything that it takes part of the task?
  *
  * Each access of the waiter is a step, and so are the thief's; but to push and to pop are one step each, as in
  * forks.pml. The last entry that the owner of a deque takes back moves `top` (deque.c). */

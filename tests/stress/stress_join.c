@@ -2,8 +2,9 @@
  *
  * Before each meeting a tree is submitted. At the meeting the first racer runs a second tree from outside and the rival
  * does something to the first: nothing, a cancel, a release, an await, a shutdown of the executor in a mode drawn at
- * random. What the functions of a tree do beside forking is the other half of a pair: nothing; a wait for a job of their
- * own and for a moment; a question for their job's token, or whether they are to stop; a failure; the end of the thread.
+ * random. What the functions of a tree do beside forking is the other half of a pair: nothing; a wait for a job of
+ * their own and for a moment; a question for their job's token, or whether they are to stop; a failure; the end of the
+ * thread.
  *
  * Each function must run once if its job ran, and never if that was cancelled or refused; the value is exact; the code
  * is what the tree leads to, wherever its functions ran. While a function joins or waits nothing of another tree may
