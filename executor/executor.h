@@ -61,7 +61,8 @@ typedef struct weft__tenant {
     /* On a thief: runs a task that a job of this executor has forked on another thread. */
     void (*run_stolen)(weft_task *task);
     /* On a thread that a job has ended (pthread_exit): settles the jobs and stolen tasks that were on its stack,
-     * innermost first. Returns how many of the jobs came out of a queue. */
+     * innermost first, each when no thief runs a task that it has forked there (weft__forks_abandon). Returns how many
+     * of the jobs came out of a queue. */
     unsigned (*abandon)(weft_future *job);
     /* On the coordinator, at the very end: gives up the reference of a timer that was still in the wheel. */
     void (*unarm)(weft__link *link);

@@ -62,7 +62,6 @@ static void replace_worker(weft__self_t *self)
     weft__thread *t = self->thread;
     weft_executor *e = t->executor;
     weft_future *job = self->job;
-    weft__forks_abandon(t, self->stolen);
     weft__forks_leave();
     self->job = NULL;
     unsigned taken = e->tenant->abandon(job);

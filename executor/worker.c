@@ -321,12 +321,15 @@ static void serve(weft__thread *t)
 }
 
 /* When a job ends its thread, the hook that settles it (thread.c) runs where the frames below this one have been, and
- * what the job has forked may still be written to by thieves, whom the hook waits for. So it gets room of its own,
- * which is left alone until then. */
+ * what the job has forked may still be written to by thieves, whom the hook waits for. Between the waits it runs
+ * destructors of the program's. So it gets room of its own, as the stack allows, which is left alone until then. */
 static void serve_apart(weft__thread *t)
 {
-    enum { ROOM = 8192 };
-    char room[ROOM];
+    enum { LEAST = 8192, MOST = 32768 };
+    char here;
+    size_t share = t->stack_low ? (size_t)(&here - t->stack_low) / 8 : LEAST;
+    size_t size = share < LEAST ? LEAST : share > MOST ? MOST : share;
+    char room[size];
     /* No compiler may leave out or share what it does not know the use of: clang shrinks even a volatile array. */
     __asm__ volatile("" : : "r"(room) : "memory");
     serve(t);

@@ -359,8 +359,9 @@ void weft__own_tokens_forked(void); /* in the child of a fork */
 
 /* fork_join.c */
 void weft__run_stolen(weft_task *task); /* on a thief */
-/* On a thread that is being ended: if the innermost thing on its stack is a stolen task of `job`, that one is completed.
- * Answers the job that was interrupted by it, else `job` itself. */
+/* On a thread that is being ended, by or inside `job`: what that has forked there is forgotten, and if it is a stolen
+ * task of `job` that stands innermost on the stack, the task is completed, and the same done with the job that it has
+ * interrupted. Answers the job that is to be settled next. */
 weft_future *weft__stolen_abandon(weft_future *job);
 
 /* job.c */

@@ -1,8 +1,8 @@
 /* test_join_threads.c: fork-join as a race: many thieves, many jobs, everything at once, with an oracle.
  *
- * Discipline. The oracle is that each forked function runs once and its value arrives: sums over trees whose shape comes
- * from a seed. What else may happen in a forked function (a wait, a token, a failure, the end of its thread) is mixed in
- * by the same seed, so that the expected outcome can be worked out without running it. */
+ * Discipline. The oracle is that each forked function runs once and its value arrives: sums over trees whose shape
+ * comes from a seed. What else may happen in a forked function (a wait, a token, a failure, the end of its thread) is
+ * mixed in by the same seed, so that the expected outcome can be worked out without running it. */
 #include "fixtures.h"
 
 #include <weft/fork_inline.h>
@@ -143,6 +143,44 @@ static void test_forked_functions_wait(void **state)
     waiting_on(THIEVES);
 }
 
+/* A job forks while the other worker is about to fall asleep, and then neither forks nor joins. It is not left alone
+ * with what it has forked. */
+static void *enter(void *argument)
+{
+    _Atomic(bool) *entered = argument;
+    atomic_store_explicit(entered, true, memory_order_release);
+    return NULL;
+}
+
+static void *fork_to_one_that_falls_asleep(void *argument)
+{
+    int64_t patience = test_patience();
+    for (unsigned i = 0; i < test_rounds(1000); i++) {
+        _Atomic(bool) entered = false;
+        weft_task task;
+        int64_t pause_end = weft_now() + (int64_t)(mix(i) % 64) * 1000;
+        while (weft_now() < pause_end)
+            ;
+        weft_fork(&task, enter, &entered);
+        int64_t deadline = weft_now() + patience;
+        while (!atomic_load_explicit(&entered, memory_order_acquire) && weft_now() < deadline)
+            ;
+        bool taken = TEST_EXPECT(atomic_load_explicit(&entered, memory_order_acquire));
+        weft_join(&task);
+        if (!taken)
+            break;
+    }
+    return argument;
+}
+
+static void test_no_fork_is_overlooked(void **state)
+{
+    (void)state;
+    weft_executor *executor = test_executor(2);
+    assert_int_equal(weft_run(executor, fork_to_one_that_falls_asleep, NULL, NULL), 0);
+    test_destroy(executor);
+}
+
 /* All ask for the token of their job at a time: there is one. */
 static void *ask_for_token(void *argument)
 {
@@ -244,9 +282,13 @@ static void test_threads_end_in_forked_functions(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_trees_with_many_thieves), TEST(test_many_jobs_fork_at_a_time),
-        TEST(test_forked_functions_wait),   TEST(test_one_token_for_all),
-        TEST(test_a_request_reaches_all),   TEST(test_threads_end_in_forked_functions),
+        TEST(test_trees_with_many_thieves),
+        TEST(test_many_jobs_fork_at_a_time),
+        TEST(test_forked_functions_wait),
+        TEST(test_no_fork_is_overlooked),
+        TEST(test_one_token_for_all),
+        TEST(test_a_request_reaches_all),
+        TEST(test_threads_end_in_forked_functions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
