@@ -161,6 +161,22 @@ static void test_a_worker_that_may_not_search_ends_every_nap(void **state)
     test_destroy(executor);
 }
 
+/* A ring between the look at what is awaited and the nap is not lost. */
+static void test_a_ring_before_the_nap_counts(void **state)
+{
+    weft_executor *executor = test_executor(1);
+    (void)state;
+    test_gate *gate = test_block(executor, 1);
+    uint32_t bell = weft__nap_begin(executor);
+    test_unblock(gate);
+    while (!weft__somebody_sleeps(executor)) {
+        test_pause(20000);
+    }
+    assert_int_equal(weft__nap(executor, bell, weft_now() + test_patience()), 0);
+    weft__nap_end(executor);
+    test_destroy(executor);
+}
+
 /* ---- who naps ---- */
 
 /* How many naps this thread may take in vain for jobs of the executor; it has submitted there last. */
@@ -390,6 +406,7 @@ int main(void)
         TEST(test_rows_of_several_threads),
         TEST(test_a_worker_without_work_ends_every_nap),
         TEST(test_a_worker_that_may_not_search_ends_every_nap),
+        TEST(test_a_ring_before_the_nap_counts),
         TEST(test_naps_are_for_jobs_and_their_mirrors),
         TEST(test_a_row_is_one_executors),
         TEST(test_spins_only_where_a_worker_sleeps),
