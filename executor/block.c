@@ -176,6 +176,14 @@ int weft__block_begin(weft__thread *t)
     return result;
 }
 
+/* Code of the program's has run on t, which is blocked: what it submitted or forked is for the others. */
+void weft__block_continued(weft__thread *t)
+{
+    weft__forks_publish(t);
+    if (weft__deque_publish(&t->ready))
+        weft__notify(t->executor);
+}
+
 void weft__block_end(weft__thread *t)
 {
     weft_executor *e = t->executor;

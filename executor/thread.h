@@ -61,7 +61,7 @@ typedef struct weft__thread {
     unsigned misses;           /* times in a row that work was visible and not to be had */
     weft__spin spin;           /* rounds of searching that paid off lately; see worker.c */
     bool searching;            /* this thread is counted in the idle word */
-    bool on_exit;              /* its pthread is ending by pthread_exit in a job */
+    bool off_duty;             /* it is blocked in a wait, but for a free_arg that runs meanwhile; futures/wait.c */
     _Atomic(bool) started;     /* worker_start has run here; read at destroy */
     unsigned depth;            /* inline runs on this stack, and stolen tasks run inside a join */
     _Atomic(uint32_t) running; /* 1: a job from a queue is on this stack; written by the owner, read by stats */

@@ -1,10 +1,11 @@
-/* test_duty.c: the one worker blocks while the thread that stood in for it is about to fall asleep (executor/block.c).
+/* test_duty.c: threads that block and those that stand in for them (executor/block.c, futures/wait.c).
  *
- * Discipline. A job waits, another thread stands in and runs a second job, the first resumes: so both are on duty, one
- * of them too many. Then the first submits a child, which only its own thread can see, and waits for it with a time
- * limit, so that it does not run the child itself: it makes it visible and counts on the other thread. That one is held
- * at one point of its way to sleep until the first has resumed, and at a later one until the first has blocked. Every
- * pair of points is tried; without points in the build there is one round, which is left to chance. */
+ * Discipline. The one worker blocks while the thread that stood in for it is about to fall asleep: a job waits, another
+ * thread stands in and runs a second job, the first resumes: so both are on duty, one of them too many. Then the first
+ * submits a child, which only its own thread can see, and waits for it with a time limit, so that it does not run the
+ * child itself: it makes it visible and counts on the other thread. That one is held at one point of its way to sleep
+ * until the first has resumed, and at a later one until the first has blocked. Every pair of points is tried; without
+ * points in the build there is one round, which is left to chance. */
 #include "fixtures.h"
 
 #include "executor.h"
@@ -103,8 +104,76 @@ static void test_a_child_is_seen_by_who_is_about_to_sleep(void **state)
     assert_true(FIRST_POINTS == 1 || reached >= 16);
 }
 
+/* ---- destructors that wait in a wait ---- */
+
+/* A job awaits another executor's job that has not started, and is asked to stop: so it cancels that one, whose
+ * destructor runs on the blocked thread, submits, and waits in turn. */
+typedef struct nest {
+    weft_executor *own, *other; /* by the test */
+    weft_future *awaited;       /* the same */
+    test_gate *running;         /* of a job that the destructor awaits */
+    test_latch *in_destructor;
+    _Atomic(unsigned) ran; /* children of the destructor */
+} nest;
+
+static void *note_run(void *argument)
+{
+    nest *n = argument;
+    atomic_fetch_add(&n->ran, 1);
+    return argument;
+}
+
+static void wait_in_destructor(void *argument)
+{
+    nest *n = argument;
+    weft_future *running = weft_submit(n->other, test_gate_job, n->running);
+    weft_future *child = weft_submit(n->own, note_run, n);
+    TEST_EXPECT(test_gate_await(n->running, 1));
+    test_latch_hit(n->in_destructor);
+    TEST_EXPECT(weft_await(running, NULL) == 0);
+    weft_future_release(child);
+}
+
+static void *await_and_be_asked(void *argument)
+{
+    nest *n = argument;
+    TEST_EXPECT(weft_await(n->awaited, NULL) == -ECANCELED);
+    return argument;
+}
+
+static void test_a_destructor_waits_in_a_wait(void **state)
+{
+    (void)state;
+    weft_executor *executor = test_executor(1), *busy = test_executor(1), *other = test_executor(1);
+    nest n = {executor, other, NULL, test_gate_make(), test_latch_make(), 0};
+    weft_submit_options options = {.free_arg = wait_in_destructor};
+    test_gate *gate = test_block(busy, 1);
+    n.awaited = weft_submit_with(busy, test_job_return_arg, &n, &options);
+    weft_future *job = weft_submit(executor, await_and_be_asked, &n);
+    while (atomic_load(&executor->blocked_count) == 0) {
+        test_pause(20000);
+    }
+    assert_int_equal(weft_cancel(job), WEFT_CANCEL_REQUESTED);
+    assert_true(test_latch_wait(n.in_destructor, 1));
+    /* The child was submitted by a thread that is off duty: its stand-in runs it. */
+    int64_t patience = weft_now() + test_patience();
+    while (atomic_load(&n.ran) == 0 && weft_now() < patience) {
+        test_pause(20000);
+    }
+    assert_int_equal(atomic_load(&n.ran), 1);
+    test_gate_open(n.running);
+    assert_done_soon(job);
+    assert_ok(job, &n);
+    weft_future_release(job);
+    test_unblock(gate);
+    test_destroy(other);
+    test_destroy(busy);
+    test_destroy(executor);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(test_a_child_is_seen_by_who_is_about_to_sleep)};
+    const struct CMUnitTest tests[] = {TEST(test_a_child_is_seen_by_who_is_about_to_sleep),
+                                       TEST(test_a_destructor_waits_in_a_wait)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
