@@ -1,21 +1,22 @@
 /* outside.c: how a thread that is not weft's waits for a future.
  *
- * To sleep and to be woken costs such a thread, and the worker that wakes it, more than a small job; on another CPU that
- * has gone idle it costs as much as a thousand of them. So it does one of three things.
+ * To sleep and to be woken costs such a thread, and the worker that wakes it, more than a small job; on another CPU
+ * that has gone idle it costs as much as a thousand of them. So it does one of three things.
  *
  *   1. It spins, if a worker sleeps: then there is likely to be a CPU that nobody needs. How long is learnt
  *      (executor/spin.h).
- *   2. It naps, if it is seen to await handle after handle: it has submitted many jobs since it last slept here, slept for
- *      one of them, and is here again without having submitted another. Woken for each job it would run for a moment
- *      each time; instead it is told when a worker finds nothing more to do, at the latest after NAP_NS, and by then many
- *      handles are done that it need not wait for. After NAPS naps of no use it takes no more of them. Only for what a
- *      worker brings, jobs and their mirrors: nobody rings when a promise is resolved or a sleep is over.
+ *   2. It naps, if it is seen to await handle after handle: it has submitted many jobs since it last slept here, slept
+ *      for one of them, and is here again without having submitted another. Woken for each job it would run for a
+ *      moment each time; instead it is told when a worker finds nothing more to do, at the latest after NAP_NS, and by
+ *      then many handles are done that it need not wait for. After NAPS naps of no use it takes no more of them. Only
+ *      for what a worker brings, jobs and their mirrors: nobody rings when a promise is resolved or a sleep is over.
  *   3. It sleeps on the future's word (settle.c), to be woken by who settles it.
  *
  * A nap has a time limit, so its bell need not be exact: a ring that is missed costs the rest of the nap, and what is
- * slow is at most NAP_NS late, or a sixteenth of the time that the row has taken so far, up to LONG_NAP_NS. No wait naps
- * twice. Threads that wait for one job at a time sleep exactly, whatever else the executor has to do; and so do those
- * that have submitted something to another executor meanwhile. What is known of a row stands in the thread's port. */
+ * slow is at most NAP_NS late, or a sixteenth of the time that the row has taken so far, up to LONG_NAP_NS. No wait
+ * naps twice. Threads that wait for one job at a time sleep exactly, whatever else the executor has to do; and so do
+ * those that have submitted something to another executor meanwhile. What is known of a row stands in the thread's
+ * port. */
 #include "future.h"
 
 #include <errno.h>

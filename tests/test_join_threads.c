@@ -1,8 +1,8 @@
 /* test_join_threads.c: fork-join as a race: many thieves, many jobs, everything at once, with an oracle.
  *
- * Discipline. The oracle is that each forked function runs once and its value arrives: sums over trees whose shape comes
- * from a seed. What else may happen in a forked function (a wait, a token, a failure, the end of its thread) is mixed in
- * by the same seed, so that the expected outcome can be worked out without running it. */
+ * Discipline. The oracle is that each forked function runs once and its value arrives: sums over trees whose shape
+ * comes from a seed. What else may happen in a forked function (a wait, a token, a failure, the end of its thread) is
+ * mixed in by the same seed, so that the expected outcome can be worked out without running it. */
 #include "fixtures.h"
 
 #include "executor.h"

@@ -1,9 +1,10 @@
 /* test_outside.c: how threads that are not weft's wait for one future after another (futures/outside.c).
  *
- * Discipline. A thread that is seen to await handle after handle naps before it sleeps. What must hold then is that it is
- * told although no worker ever runs out of work, and that its time limits are kept; so each row below begins with jobs
- * that take longer than any spinning, and ends with one that lets the worker go no further. Whether a thread has spun or
- * napped is read from what it has learnt from it: its spinning level, and the naps that it may still take in vain. */
+ * Discipline. A thread that is seen to await handle after handle naps before it sleeps. What must hold then is that it
+ * is told although no worker ever runs out of work, and that its time limits are kept; so each row below begins with
+ * jobs that take longer than any spinning, and ends with one that lets the worker go no further. Whether a thread has
+ * spun or napped is read from what it has learnt from it: its spinning level, and the naps that it may still take in
+ * vain. */
 #include "fixtures.h"
 
 #include "future.h"
