@@ -51,7 +51,7 @@ function expression(glob) {
 
 function is_rival(key, parts) {
     split(key, parts, "/")
-    return parts[2] !~ /^weft/ && parts[2] !~ /^(wheel|machine|timerfd|call|plain)$/
+    return parts[2] !~ /^weft/ && parts[2] !~ /^(wheel|machine|handover|timerfd|call|far|plain)$/
 }
 
 # The value of a term in a round; "" if it was not measured. Sets found to the key that it came from.

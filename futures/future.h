@@ -249,6 +249,7 @@ uint64_t weft__lend_unlocked(weft_future *f); /* the rare part of what follows: 
 static inline bool weft__lend_done(weft_future *f, uint64_t *word)
 {
     uint64_t seen = atomic_load_explicit(&f->word, memory_order_relaxed);
+    WEFT_POINT();
     /* An addition cannot refuse, so beyond half of what there is room for each step is looked at: between this look and
      * the addition there are not as many threads as would fill the other half. */
     if (!weft__done(seen) || seen & (WEFT__LOCK | WEFT__HALF_FULL))

@@ -51,6 +51,7 @@ static int mark_taken(weft_future *f)
     for (weft_future *input; (input = input_of(source)); source = input) {
         weft__lock(source);
         alone = alone && lent(source) == (source == f ? 0 : 1);
+        WEFT_POINT();
     }
     bool strict = has_destructor(source);
     int code = strict && !alone ? -EBUSY : mark_source(source, strict, f == source ? 0 : 1);
