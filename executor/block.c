@@ -17,8 +17,8 @@
  *
  * With one worker nobody steals as long as it works, so its ready deque is closed (deque.h): submitting to it and
  * taking from it need no agreement. That holds for each thread of such an executor, worker or spare: whichever is on
- * duty publishes all that it has before it goes off duty, and notifies. While one that has resumed and its stand-in are
- * both on duty, each has to itself what it submits, until one of them retires.
+ * duty publishes all that it has before it goes off duty, and notifies. While one that has resumed and its stand-in
+ * are both on duty, each has to itself what it submits, until one of them retires.
  *
  * The idea of compensation is that of Java's ForkJoinPool; admitting without waking is weft's. */
 #include "executor.h"
@@ -174,6 +174,14 @@ int weft__block_begin(weft__thread *t)
     if (admitted || published)
         notify_if_visible(e);
     return result;
+}
+
+/* Code of the program's has run on t, which is blocked: what it submitted or forked is for the others. */
+void weft__block_continued(weft__thread *t)
+{
+    weft__forks_publish(t);
+    if (weft__deque_publish(&t->ready))
+        weft__notify(t->executor);
 }
 
 void weft__block_end(weft__thread *t)

@@ -216,6 +216,7 @@ void *weft__worker_main(void *thread);
 /* block.c: see there. */
 int weft__thread_spawn(weft_executor *e);
 int weft__block_begin(struct weft__thread *thread);
+void weft__block_continued(struct weft__thread *thread);
 void weft__block_end(struct weft__thread *thread);
 void weft__blocked_wake_all(weft_executor *e);
 bool weft__retire(struct weft__thread *thread);

@@ -28,6 +28,9 @@ static _Atomic(unsigned) ordinals;
 static void adopt(weft__self_t *self, weft__port *port)
 {
     port->owner = self;
+    port->naps = 0;
+    /* Relaxed: what another owner has counted was seen with the lock. */
+    port->slept_at = atomic_load_explicit(&port->counts.submitted, memory_order_relaxed);
     port->mine = self->ports;
     self->ports = port;
 }
