@@ -10,10 +10,18 @@
  * a piece says is the loop's and the job that calls the loop fails only if it says so itself. */
 #include "loop.h"
 
+/* A half that ended the thread of who had stolen it has failed the loop, and counts there by its place in the range; it
+ * must not fail the job, whose failure would go before those of the pieces below it. */
+static void run_here(weft__loop *l)
+{
+    int outer_failure = weft__loop_enter();
+    l->code = l->body(l);
+    weft__self.failure = outer_failure;
+}
+
 static void *in_job(void *loop)
 {
-    weft__loop *l = loop;
-    l->code = l->body(l);
+    run_here(loop);
     return NULL;
 }
 
@@ -72,9 +80,7 @@ int weft__loop_run(weft__loop *l, weft_executor *executor)
         return run_from_outside(l);
     if (self->job->executor != l->executor)
         return run_from_foreign_job(l);
-    int outer_failure = weft__loop_enter();
-    l->code = l->body(l);
-    self->failure = outer_failure; /* a stolen half that ended its thread is the loop's failure, not the job's */
+    run_here(l);
     return l->code;
 }
 
