@@ -487,8 +487,8 @@ static void *ending_reduction(void *argument)
 {
     ending *e = argument;
     size_t zero = 0, sum = 5;
-    e->code = weft_parallel_reduce(e->executor, 0, 2, 1, sizeof sum, &zero, upper_part_ends_its_thread, add_sizes, e,
-                                   &sum);
+    e->code =
+        weft_parallel_reduce(e->executor, 0, 2, 1, sizeof sum, &zero, upper_part_ends_its_thread, add_sizes, e, &sum);
     TEST_EXPECT(sum == 5);
     return NULL;
 }

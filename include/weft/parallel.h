@@ -88,8 +88,11 @@ WEFT_API int weft_run(weft_executor *executor, weft_fn *fn, void *arg, void **va
  * called from anywhere else they run as one job that is submitted for them. Either way the call blocks until every
  * piece that was begun has ended, and then nothing uses `data` any more. Functions of one loop run at the same time as
  * one another, so what they write must be their own or be protected. What the caller wrote before is visible to them,
- * and what they wrote is visible to the caller. As long as a worker is idle, what has not been begun of a loop is open
- * to it: a piece that takes long or blocks keeps no other back.
+ * and what they wrote is visible to the caller. What has not been begun of a loop is open to idle workers. A piece keeps
+ * no other back while it waits by a call of weft's, nor, in a loop of up to 64 pieces or a reduction of as many
+ * accumulators, while it takes long: but for those that follow it in its accumulator. In longer ones a piece that takes
+ * long may keep a part of what its thread has left to itself until it ends, in weft_parallel_for without a grain only if
+ * it comes after pieces that were over in a few microseconds.
  *
  * A piece may wait and fork, and run loops of its own; weft_cancelled and the like answer as in the job that the loop
  * runs in. weft_fail in a piece fails the loop and not that job: no piece above it is begun any more, those below it
@@ -109,7 +112,8 @@ WEFT_API int weft_run(weft_executor *executor, weft_fn *fn, void *arg, void **va
  *   -ENOMEM, -EAGAIN, -ESHUTDOWN, -ENOTRECOVERABLE
  *                     not in a job of the executor: no job could be submitted, for the reasons of weft_submit. Nothing
  *                     was run
- *   -EAGAIN           also in a job of another executor: no thread is left to stand in for this worker. Nothing was run
+ *   -EAGAIN           also in a job of another executor, or in a destructor on a worker: no thread is left to stand in
+ *                     for this worker. Nothing was run
  *   and for the default executor, if it has to be made, the codes of weft_executor_create.
  * An empty range gives 0 at once, whatever the executor. Never from a signal handler. */
 
