@@ -81,8 +81,11 @@ static bool leads_back(const weft__thread *t, weft_future *f)
     return false;
 }
 
-static bool would_wait_for_itself(weft__thread *t)
+/* A job that was asked to stop is not refused, as in thread_leads_back: what it waits for would cut short its wait. */
+static bool would_wait_for_itself(weft__thread *t, const weft__wait *wait)
 {
+    if (!wait->passes_cancel_on && !wait->deaf && t->job && weft__job_cancelled(t->job))
+        return false;
     for (weft__thread *w = waits; w; w = w->next_waiting)
         w->visited = false;
     t->visited = true;
@@ -108,7 +111,7 @@ static int wait_register(weft__thread *t, const weft__wait *wait)
     if (waits)
         waits->link_waiting = &t->next_waiting;
     waits = t;
-    bool never = would_wait_for_itself(t);
+    bool never = would_wait_for_itself(t, wait);
     pthread_mutex_unlock(&waits_lock);
     return never ? -EDEADLK : 0;
 }
@@ -158,7 +161,7 @@ static int block_within(weft__thread *t, const weft__wait *wait, int64_t deadlin
     if (untimed) {
         pthread_mutex_lock(&waits_lock);
         needs(t, weft__self.job, wait);
-        never = would_wait_for_itself(t);
+        never = would_wait_for_itself(t, wait);
         pthread_mutex_unlock(&waits_lock);
     }
     weft__block_continued(t);
@@ -177,6 +180,7 @@ int weft__block(const weft__wait *wait, int64_t deadline)
     bool untimed = deadline == INT64_MAX && wait->n > 0; /* of something that is no future no circle is known */
     if (t->off_duty)
         return block_within(t, wait, deadline, untimed);
+    WEFT_POINT();
     int code = untimed ? wait_register(t, wait) : 0;
     if (!code)
         code = weft__block_begin(t);

@@ -342,6 +342,82 @@ static void test_meanwhile_no_room_for_another(void **state)
     test_destroy(executor);
 }
 
+/* ---- a wait is about to close a circle, and is asked to stop ---- */
+
+typedef struct circle {
+    weft_executor *executor;    /* by the test before submit */
+    uint64_t k;                 /* the same */
+    weft_future *_Atomic first; /* by the test: waits for the second once that has been asked to stop */
+    _Atomic(bool) there;        /* by the second: it is at its point */
+    bool reached;               /* by the second */
+    int code;                   /* the same: of its wait */
+} circle;
+
+static weft_future *read_soon(weft_future *_Atomic *place)
+{
+    weft_future *future;
+    while ((future = atomic_load_explicit(place, memory_order_acquire)) == NULL)
+        test_pause(20000);
+    return future;
+}
+
+/* The first asks the second to stop, and waits for it. Whether it waits already makes no difference to the result; if
+ * this point has a lock that it needs, it does so afterwards. */
+static void let_the_first_wait(void *argument)
+{
+    circle *c = argument;
+    atomic_store_explicit(&c->there, true, memory_order_release);
+    int64_t deadline = weft_now() + 50 * MS;
+    while (!weft_cancelled() && weft_now() < deadline)
+        test_pause(20000);
+    test_pause(2 * MS);
+}
+
+static void *second_job(void *argument)
+{
+    circle *c = argument;
+    weft_future *first = read_soon(&c->first);
+    points_at(c->k, let_the_first_wait, c);
+    c->code = weft_future_wait(first, WEFT_FOREVER);
+    c->reached = points_reached();
+    return NULL;
+}
+
+static void *first_job(void *argument)
+{
+    circle *c = argument;
+    weft_future *second = weft_submit(c->executor, second_job, c);
+    TEST_EXPECT(second != NULL);
+    /* There may be no such point; then the second waits by now, or will be asked to stop before it does. */
+    for (int i = 0; i < 200 && !atomic_load_explicit(&c->there, memory_order_acquire); i++)
+        test_pause(MS);
+    weft_cancel(second);
+    TEST_EXPECT(weft_future_wait(second, WEFT_FOREVER) == 0);
+    weft_future_release(second);
+    return NULL;
+}
+
+static bool asked_to_stop_at(weft_executor *executor, uint64_t k)
+{
+    circle c = {.executor = executor, .k = k};
+    weft_future *first = weft_submit(executor, first_job, &c);
+    assert_non_null(first);
+    atomic_store_explicit(&c.first, first, memory_order_release);
+    assert_done_soon(first);
+    assert_int_equal(c.code, -EINTR);
+    weft_future_release(first);
+    return c.reached;
+}
+
+static void test_blk_04_meanwhile_a_waiter_is_asked_to_stop(void **state)
+{
+    (void)state;
+    weft_executor *executor = test_executor(2);
+    for (uint64_t k = 1; asked_to_stop_at(executor, k); k++)
+        ;
+    test_destroy(executor);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -351,6 +427,7 @@ int main(void)
         TEST(test_meanwhile_an_executor_shuts_down),
         TEST(test_meanwhile_an_executor_begins_to_drain),
         TEST(test_meanwhile_no_room_for_another),
+        TEST(test_blk_04_meanwhile_a_waiter_is_asked_to_stop),
     };
     return points_result(cmocka_run_group_tests(tests, NULL, NULL));
 }
