@@ -140,13 +140,14 @@ typedef struct falling {
     test_gate *gate;             /* the job passes it before it blocks again */
     weft_future *left;           /* by the job */
     _Atomic(bool) came;          /* at the first point; by the stand-in */
-    int code;                    /* of the job's second wait; by the job */
+    _Atomic(bool) over;          /* its second wait is; by the job */
+    int code;                    /* of that wait; by the job */
 } falling;
 
 static bool is_blocked(void *argument)
 {
     falling *f = argument;
-    return atomic_load_explicit(&f->executor->blocked_count, memory_order_acquire) == 1 || weft_future_done(f->left);
+    return atomic_load_explicit(&f->executor->blocked_count, memory_order_acquire) == 1 || test_get(f->over);
 }
 
 static void let_it_block(void *argument)
@@ -181,6 +182,7 @@ static void *block_twice(void *argument)
     test_latch_hit(f->resumed);
     test_gate_pass(f->gate);
     f->code = weft_future_wait(f->left, test_patience());
+    atomic_store_explicit(&f->over, true, memory_order_release);
     return NULL;
 }
 
