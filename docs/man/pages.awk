@@ -294,12 +294,17 @@ function title(name, section) {
     return (has_table ? "'\\\" t\n" : "") ".TH " name " " section " " date " \"weft " version "\" \"weft manual\"\n.nh\n.ad l\n"
 }
 
+# "3weft_submit": what pages are sorted by.
+function by_section(reference) {
+    return substr(reference, length(reference) - 1, 1) reference
+}
+
 function see_also(    n, i, j, names, name, text, t) {
     n = 0
     for (name in see)
         names[++n] = name
     for (i = 2; i <= n; i++)
-        for (j = i; j > 1 && names[j - 1] > names[j]; j--) {
+        for (j = i; j > 1 && by_section(names[j - 1]) > by_section(names[j]); j--) {
             t = names[j]; names[j] = names[j - 1]; names[j - 1] = t
         }
     text = n ? ".SH SEE ALSO\n" : ""
@@ -349,6 +354,9 @@ function write_function(page,    body, i, n, names, note) {
         body = body names[i] (i < n ? ", " : "")
     body = body " \\- " briefs[page] "\n" synopsis(page)
     body = body ".SH DESCRIPTION\n" render(page_text[page], 0, 1)
+    # Where the codes of several calls stand in the essay.
+    if (codes == "" && page_protos[page] ~ /^weft_future \*/ && essay[page_file[page]] ~ /\n   ?E[A-Z]+  /)
+        codes = "A future, or NULL and errno: as told in " mark("weft/" page_file[page]) ".\n"
     if (codes != "")
         body = body ".SH RETURN VALUE\n" codes
     n_types = 0
