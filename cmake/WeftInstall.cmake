@@ -23,7 +23,8 @@ install(FILES ${CMAKE_CURRENT_BINARY_DIR}/weft-config.cmake ${CMAKE_CURRENT_BINA
 
 # Relative to the file itself, unless the directories are absolute.
 foreach(directory LIBDIR INCLUDEDIR)
-    cmake_path(ABSOLUTE_PATH CMAKE_INSTALL_${directory} BASE_DIRECTORY "\${prefix}" OUTPUT_VARIABLE weft_pc_${directory})
+    cmake_path(ABSOLUTE_PATH CMAKE_INSTALL_${directory} BASE_DIRECTORY "\${prefix}"
+        OUTPUT_VARIABLE weft_pc_${directory})
 endforeach()
 cmake_path(RELATIVE_PATH CMAKE_INSTALL_PREFIX BASE_DIRECTORY ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig
     OUTPUT_VARIABLE weft_prefix_from_pc)

@@ -291,7 +291,8 @@ function add_types(text,    rest, word) {
 
 function title(name, section) {
     # A page with tables says so in its first line, to man.
-    return (has_table ? "'\\\" t\n" : "") ".TH " name " " section " " date " \"weft " version "\" \"weft manual\"\n.nh\n.ad l\n"
+    return (has_table ? "'\\\" t\n" : "") ".TH " name " " section " " date \
+        " \"weft " version "\" \"weft manual\"\n.nh\n.ad l\n"
 }
 
 # "3weft_submit": what pages are sorted by.

@@ -123,7 +123,8 @@ function has_gap(line) {
 
 # Renders a comment. With topics: paragraphs that begin with a short sentence open sections. Where split_codes is set,
 # the list of what a call returns goes to `codes` and not to the result.
-function render(text, topics, split_codes,    lines, n, i, j, k, line, ind, result, block, paragraph, para_of_codes, lead, head) {
+function render(text, topics, split_codes,    lines, n, i, j, k, line, ind, behind_blank, result, block, paragraph,
+                para_of_codes, lead, head) {
     n = split(text, lines, "\n")
     result = ""
     codes = ""
@@ -153,7 +154,7 @@ function render(text, topics, split_codes,    lines, n, i, j, k, line, ind, resu
             i = j
             continue
         }
-        if (ind >= 2 && (has_gap(line) || line ~ /^ +[0-9]+\. / || lead_of_list(lines, i, n))) { # a list
+        if (opens_list(lines, i, n)) {
             for (j = i; j <= n && lines[j] !~ /^ *$/ && indent_of(lines[j]) >= ind; j++)
                 ;
             block = list(lines, i, j - 1, ind)
@@ -176,10 +177,7 @@ function render(text, topics, split_codes,    lines, n, i, j, k, line, ind, resu
         }
         paragraph = ""
         for (j = i; j <= n && lines[j] !~ /^ *$/; j++) {
-            k = indent_of(lines[j])
-            if (j > i && k >= 2 && (has_gap(lines[j]) || lines[j] ~ /^ +[0-9]+\. / || lead_of_list(lines, j, n)))
-                break
-            if (j > i && k == 0 && lines[j] ~ /^[0-9]\. [A-Z]/)
+            if (j > i && (opens_list(lines, j, n) || lines[j] ~ /^[0-9]\. [A-Z]/))
                 break
             paragraph = paragraph lines[j] "\n"
         }
@@ -208,7 +206,12 @@ function render(text, topics, split_codes,    lines, n, i, j, k, line, ind, resu
 
 # A line that is set in and alone, whose continuation is set in much further: the term of a list.
 function lead_of_list(lines, i, n) {
-    return i < n && indent_of(lines[i]) >= 2 && lines[i + 1] !~ /^ *$/ && indent_of(lines[i + 1]) >= indent_of(lines[i]) + 8
+    return i < n && lines[i + 1] !~ /^ *$/ && indent_of(lines[i + 1]) >= indent_of(lines[i]) + 8
+}
+
+# A line that is set in and begins a list: a term and its text, a number, or a term alone.
+function opens_list(lines, i, n) {
+    return indent_of(lines[i]) >= 2 && (has_gap(lines[i]) || lines[i] ~ /^ +[0-9]+\. / || lead_of_list(lines, i, n))
 }
 
 function last_sentence(text,    at, rest, line) {
@@ -280,7 +283,8 @@ function list(lines, from, to, ind,    i, result, term, text, line, column) {
 # three columns, and it has the second, it is a row of its own. A cell that has no right neighbour in the first line of
 # its row reaches over that column.
 # On a page of 78 columns each column has room for its longest word, and the last one for what is left.
-function table(lines, from, to,    i, k, c, columns, n, at, row, used, result, format, formats, rows, words, width, left) {
+function table(lines, from, to,    i, k, c, columns, n, at, row, used, result, format, formats, rows, words, width,
+               left, whole) {
     columns = cells(lines[from])
     for (k = 1; k <= columns; k++)
         at[k] = start_of[k]
@@ -295,8 +299,9 @@ function table(lines, from, to,    i, k, c, columns, n, at, row, used, result, f
             format = ""
             for (k = 1; k <= n; k++)
                 used[column_of(start_of[k], at, columns)] = 1
+            whole = row == 1 || columns == 3 # nothing reaches over
             for (k = 1; k <= columns; k++)
-                format = format (k == 1 ? "" : " ") (used[k] || k == 1 || row == 1 || columns == 3 ? "l" (row == 1 ? "b" : "") : "s")
+                format = format (k > 1 ? " " : "") (whole || k == 1 || used[k] ? "l" (row == 1 ? "b" : "") : "s")
             formats[row] = format
         }
         for (k = 1; k <= n; k++) {
@@ -323,7 +328,8 @@ function table(lines, from, to,    i, k, c, columns, n, at, row, used, result, f
     for (row = 1; row <= rows; row++) {
         n = split(formats[row], words, " ")
         for (k = 1; k <= n; k++)
-            result = result words[k] (words[k] == "s" ? "" : "w(" width[k] "n)") (k < n ? "2 " : row == rows ? ".\n" : "\n")
+            result = result words[k] (words[k] == "s" ? "" : "w(" width[k] "n)") \
+                (k < n ? "2 " : row == rows ? ".\n" : "\n")
     }
     for (row = 1; row <= rows; row++) {
         split(formats[row], words, " ")

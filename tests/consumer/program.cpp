@@ -9,11 +9,17 @@
 namespace {
 
 struct ends_executor {
-    void operator()(weft_executor *executor) const { weft_executor_destroy(executor); }
+    void operator()(weft_executor *executor) const
+    {
+        weft_executor_destroy(executor);
+    }
 };
 
 struct ends_future {
-    void operator()(weft_future *future) const { weft_future_release(future); }
+    void operator()(weft_future *future) const
+    {
+        weft_future_release(future);
+    }
 };
 
 void *square(void *number)
