@@ -11,6 +11,7 @@
 #   @essay X.h       the opening essay of that header
 #   @topic X.h NAME  of it, from the paragraph that begins "NAME." up to the next that begins like that
 #   @functions X.h   its functions, with a line on each
+#   @others          those of all headers that are not named so
 #
 # How comments are read. A blank line ends a paragraph. What is set in is, by its first line: a program (by four
 # columns, behind a blank line), a list (two columns of text, or numbers), a table (three and more; the first line is
@@ -467,7 +468,9 @@ function write_template(path,    name, lines, n, i, words, body, wanted) {
         split(lines[i], words, " ")
         wanted = lines[i]
         sub(/^@topic [^ ]+ /, "", wanted)
-        if (words[1] != "@head" && !(words[2] in essay))
+        if (words[1] == "@others")
+            body = body others(path)
+        else if (words[1] != "@head" && !(words[2] in essay))
             fault(path ": no header " words[2])
         else if (words[1] == "@essay")
             body = body render(essay_text(words[2]), 1, 0)
@@ -478,7 +481,21 @@ function write_template(path,    name, lines, n, i, words, body, wanted) {
         else if (words[1] != "@head")
             fault(path ": unknown line " lines[i])
     }
+    if (name == "weft") { # where one begins
+        for (i = 1; i <= n_headers; i++)
+            seen(header_page(headers[i]), 7)
+        seen("weft-ownership", 7)
+        seen("weft-threads", 7)
+    }
     write(name, 7, tidy(body))
+}
+
+function others(path,    i, result) {
+    result = ""
+    for (i = 1; i <= n_headers; i++)
+        if (index(template_text[path], "@functions " headers[i]) == 0)
+            result = result functions(headers[i])
+    return result
 }
 
 END {

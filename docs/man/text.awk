@@ -271,7 +271,7 @@ function list(lines, from, to, ind,    i, result, term, text, line, column) {
                 column = RLENGTH
             sub(/[ \n]+$/, "", term)
             result = result ".TP\n" safe(mark(term)) "\n" prose(text)
-        } else if (column && substr(line, column, 1) == " " && length(line) > column) # a term as long as the column
+        } else if (column && line !~ /^(and|for|or) / && substr(line, column, 1) == " " && length(line) > column) # a term as long as the column
             result = result ".TP\n" safe(mark(substr(line, 1, column - 1))) "\n" prose(substr(line, column + 1))
         else
             result = result ".PP\n" prose(line)
