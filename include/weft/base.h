@@ -69,7 +69,7 @@
  * last one, so does the process, with status 0. Not to be called in a signal handler that may have interrupted a call
  * of weft.
  *
- * Option structs start as {0}, which stands for every default. New members are only ever appended. */
+ * Options. Structs of options start as {0}, which stands for every default. New members are only ever appended. */
 #ifndef WEFT_BASE_H
 #define WEFT_BASE_H
 

@@ -9,8 +9,6 @@
  * deadline holds for everything below, so the deadline in force is the smallest on the way up. weft_token_close ends
  * the scope: its deadline is gone, and the answer says whether it was met.
  *
- * Pages of this contract
- *
  * 1. What a request to stop does, to what
  *      a job not started     cancelled on the spot, its function never entered, free_arg called
  *      a running job         weft_cancelled() answers true from then on, waits answer -EINTR, weft_await hands the
@@ -33,8 +31,7 @@
  *      shutdown                                                             WEFT_REASON_SHUTDOWN
  *      weft_fail(-ECANCELED) unasked, weft_promise_reject(-ECANCELED)       WEFT_REASON_SELF
  *
- * 3. When. The token's own flag is set when weft_token_cancel returns. What hangs on it follows soon, on the
- * coordinator
+ * 3. When. The token's own flag is set when weft_token_cancel returns. What hangs on it follows soon, on the coordinator
  *    of the executor that each token belongs to; deadlines do not wait for workers. Until the request has reached a job
  *    that has not started, it may still start. A job submitted later with a token that is set, or whose deadline has
  *    passed, is accepted and born cancelled.
@@ -75,20 +72,20 @@ enum { WEFT_SHIELDED = 1 };
  * and, for the default executor, the codes of weft_executor_create. */
 WEFT_API weft_token *weft_token_create(weft_executor *executor, weft_token *parent, int64_t timeout, unsigned flags);
 
-/* One more reference; returns the token. */
+/* One more reference to the token, which is returned. */
 WEFT_API weft_token *weft_token_retain(weft_token *token);
 
-/* Gives one reference up. */
+/* Gives one reference to the token up. */
 WEFT_API void weft_token_release(weft_token *token);
 
 /* Sets the token, with WEFT_REASON_USER unless it is set already. Async-signal-safe, the only call of weft that is. The
  * caller needs a reference; what the program does afterwards may happen before the jobs have been asked. */
 WEFT_API void weft_token_cancel(weft_token *token);
 
-/* Is it set, or one above it that it is not shielded from? */
+/* Is the token set, or one above it that it is not shielded from? */
 WEFT_API bool weft_token_cancelled(const weft_token *token);
 
-/* Is it set because its own deadline passed? False for one that was set before, or closed in time, or whose parent's
+/* Is the token set because its own deadline passed? False for one that was set before, or closed in time, or whose parent's
  * deadline passed. */
 WEFT_API bool weft_token_expired(const weft_token *token);
 

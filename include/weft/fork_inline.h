@@ -37,6 +37,7 @@ typedef struct weft_fork_list {
 #endif
 extern WEFT_API __thread weft_fork_list *weft_fork_here WEFT__FORK_TLS;
 
+/* As weft_fork. */
 static inline void weft_fork_inline(weft_task *task, weft_fn *fn, void *arg)
 {
     weft_fork_list *list = weft_fork_here;
@@ -53,7 +54,7 @@ static inline void weft_fork_inline(weft_task *task, weft_fn *fn, void *arg)
     list->newest = task;
 }
 
-/* fn and arg as they were forked: where nobody has taken the task, fn(arg) is called from here. */
+/* As weft_join; fn and arg as they were forked: where nobody has taken the task, fn(arg) is called from here. */
 static inline void *weft_join_inline(weft_task *task, weft_fn *fn, void *arg)
 {
     weft_fork_list *list = weft_fork_here;

@@ -249,7 +249,7 @@ WEFT_API int weft_callback_remove(weft_callback *handle);
  * it drains), ESTALE, and those of the default executor. Does not block. */
 WEFT_API weft_promise *weft_promise_create(weft_executor *executor);
 
-/* Its future, one new reference for each call; NULL for NULL. It stays valid after the promise is gone. Inherited
+/* The future of a promise, one new reference for each call; NULL for NULL. It stays valid after the promise is gone. Inherited
  * through fork: as weft_future_retain. */
 WEFT_API weft_future *weft_promise_future(weft_promise *promise);
 

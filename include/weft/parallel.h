@@ -20,9 +20,9 @@
  * workers, and more once some were taken), so a job that forks many and then neither forks nor joins for long offers no
  * more meanwhile than it did then.
  *
- * What runs in a forked function is part of the job that forked it, on whatever thread: weft_cancelled, weft_executor_
- * current and weft_current_token answer as in the job itself, waits are ended by a request to stop as its own are, and
- * a job that waits for itself is refused. weft_fail makes the job fail, from the join of the function on; the last call
+ * What runs in a forked function is part of the job that forked it, on whatever thread: weft_cancelled, and the
+ * likes of weft_executor_current answer as in the job itself, waits are ended by a request to stop as its own are, and a
+ * job that waits for itself is refused. weft_fail makes the job fail, from the join of the function on; the last call
  * counts. weft_worker_index and thread-local variables are those of the thread, which may change from function to
  * function but not within one.
  *

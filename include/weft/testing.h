@@ -17,7 +17,7 @@ extern "C" {
  * inherited one stands still for good, and no executor can be made with it. */
 WEFT_API weft_clock *weft_manual_clock_create(void);
 
-/* Its time in ns. Any thread; does not block. */
+/* The time of a clock in ns. Any thread; does not block. */
 WEFT_API int64_t weft_clock_now(const weft_clock *clock);
 
 /* Moves the clock on by `by` ns; zero or negative: not at all. Whatever becomes due is resolved in the order of its

@@ -1,0 +1,13 @@
+# Run by CPack between install and package: Debian has its manual pages compressed, links to them too.
+cmake_minimum_required(VERSION 3.25)
+file(GLOB_RECURSE pages ${CPACK_TEMPORARY_DIRECTORY}/*.[37])
+list(FILTER pages INCLUDE REGEX "/man/man[37]/")
+foreach(page ${pages})
+    if(IS_SYMLINK ${page})
+        file(READ_SYMLINK ${page} target)
+        file(REMOVE ${page})
+        file(CREATE_LINK ${target}.gz ${page}.gz SYMBOLIC)
+    else()
+        execute_process(COMMAND gzip -9 -n ${page} COMMAND_ERROR_IS_FATAL ANY)
+    endif()
+endforeach()
