@@ -24,7 +24,6 @@ redis_blocked *(*redis_block)(redis_context *, redis_command *, redis_command *,
 int (*redis_unblock)(redis_blocked *, void *);
 void (*redis_on_disconnect)(redis_blocked *, void (*)(redis_context *, redis_blocked *));
 void *(*redis_blocked_data)(redis_context *);
-redis_blocked *(*redis_blocked_handle)(redis_context *);
 int (*redis_register_info)(redis_context *, void (*)(redis_info *, int));
 int (*redis_info_section)(redis_info *, const char *);
 int (*redis_info_number)(redis_info *, const char *, unsigned long long);
@@ -53,7 +52,6 @@ static const struct {
     {"RedisModule_UnblockClient", &redis_unblock},
     {"RedisModule_SetDisconnectCallback", &redis_on_disconnect},
     {"RedisModule_GetBlockedClientPrivateData", &redis_blocked_data},
-    {"RedisModule_GetBlockedClientHandle", &redis_blocked_handle},
     {"RedisModule_RegisterInfoFunc", &redis_register_info},
     {"RedisModule_InfoAddSection", &redis_info_section},
     {"RedisModule_InfoAddFieldULongLong", &redis_info_number},

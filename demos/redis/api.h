@@ -48,14 +48,13 @@ extern int (*redis_reply_bytes)(redis_context *context, const char *bytes, size_
 extern int (*redis_reply_status)(redis_context *context, const char *text);
 extern int (*redis_reply_map)(redis_context *context, long n);
 
-/* Once redis_block() has returned a handle, redis_unblock() must be called for it exactly once, also if the client was
- * answered by timed_out or has gone; `released` is then called with what was passed there. */
+/* Once redis_block() has returned a handle, redis_unblock() must be called for it exactly once, also if the client
+ * has gone; `released` is then called with what was passed there. */
 extern redis_blocked *(*redis_block)(redis_context *context, redis_command *answer, redis_command *timed_out,
                                      void (*released)(redis_context *context, void *data), long long milliseconds);
 extern int (*redis_unblock)(redis_blocked *blocked, void *data);
 extern void (*redis_on_disconnect)(redis_blocked *blocked, void (*gone)(redis_context *, redis_blocked *));
-extern void *(*redis_blocked_data)(redis_context *context);            /* in `answer`: what redis_unblock() got */
-extern redis_blocked *(*redis_blocked_handle)(redis_context *context); /* in `timed_out` */
+extern void *(*redis_blocked_data)(redis_context *context); /* in `answer`: what redis_unblock() got */
 
 extern int (*redis_register_info)(redis_context *context, void (*fill)(redis_info *info, int for_crash_report));
 extern int (*redis_info_section)(redis_info *info, const char *name);

@@ -2,14 +2,14 @@
  *
  * Who does what:
  *
- *   main thread     makes the request, blocks the client, submits the job; answers, or says that it took too long, or
- *                   learns that the client has gone; frees the request
+ *   main thread     makes the request, blocks the client, submits the job; answers, or learns that the client has gone;
+ *                   frees the request
  *   a worker        computes, then hands the client back to the main thread
  *
- * A job that will never start is handed back by who cancels it: the main thread, when the time is up or the client has
- * gone, or the executor's coordinator. Either way it is done in the one place that weft calls exactly once for each
- * accepted job, its free_arg, so each client is handed back exactly once. What the worker wrote reaches the main thread
- * with the server's lock around its list of clients to be unblocked.
+ * A request has a token: its deadline is the time limit, and it is cancelled when the client has gone. A job that will
+ * then never start is handed back by who cancels it, the executor's coordinator. Either way it is done in the one place
+ * that weft calls exactly once for each accepted job, its free_arg, so each client is handed back exactly once. What the
+ * worker wrote reaches the main thread with the server's lock around its list of clients to be unblocked.
  *
  * All calls: main thread. */
 #ifndef DEMOS_REDIS_REQUEST_H
@@ -35,7 +35,7 @@ struct request {
     /* The main thread's. */
     enum { REQUEST_LEFT, REQUEST_ANSWERED, REQUEST_TIMED_OUT } fate;
     redis_blocked *blocked; /* read by who hands it back; constant */
-    weft_future *job;       /* NULL: it was refused, or it is a DRAIN */
+    weft_token *token;      /* NULL: no memory for it, or it is a DRAIN */
     struct request *next;   /* in its bucket; of a DRAIN, among those that drain */
 };
 
@@ -48,7 +48,7 @@ struct request_counts {
 struct request *request_new(enum request_kind kind);
 void request_free(struct request *request);
 
-/* Blocks the client and submits the job; 0 milliseconds: no limit. */
+/* Blocks the client and submits the job, which may take so long, queueing included. */
 void request_start(weft_executor *pool, redis_context *context, struct request *request, long long milliseconds);
 
 /* Blocks the client until no other request is outstanding; from now on requests are refused. */
