@@ -8,8 +8,10 @@
  * The timer runs out on a client that sends no line and takes no answer, not on one that waits for a computation. */
 #include "connection.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { LINGER = 1000 }; /* ms for a client to close, after its last answer */
 
@@ -37,6 +39,9 @@ static void handle_closed(uv_handle_t *handle)
 {
     struct connection *c = handle->data;
 
+    if (handle == (uv_handle_t *)&c->departure) {
+        close(c->watched);
+    }
     c->handles--;
     free_when_over(c);
 }
@@ -68,6 +73,9 @@ void connection_close(struct connection *c)
         weft_token_cancel(c->token);
     }
     drop_answered(c);
+    if (c->watched >= 0) {
+        uv_close((uv_handle_t *)&c->departure, handle_closed);
+    }
     uv_close((uv_handle_t *)&c->patience, handle_closed);
     uv_close((uv_handle_t *)&c->socket, handle_closed); /* what was being written is told first */
 }
@@ -282,7 +290,35 @@ static void impatient(uv_timer_t *timer)
     }
 }
 
-/* Its timer, limit and token. False: no memory. */
+static void departed(uv_poll_t *departure, int status, int events)
+{
+    (void)status;
+    (void)events;
+    connection_close(departure->data);
+}
+
+/* False: no descriptor. */
+static bool watch_departure(struct connection *c)
+{
+    uv_os_fd_t descriptor;
+
+    if (uv_fileno((uv_handle_t *)&c->socket, &descriptor) < 0) {
+        return false;
+    }
+    c->watched = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+    if (c->watched < 0) {
+        return false;
+    }
+    if (uv_poll_init(&c->server->loop, &c->departure, c->watched) < 0) {
+        close(c->watched);
+        c->watched = -1;
+        return false;
+    }
+    c->handles++;
+    return uv_poll_start(&c->departure, UV_DISCONNECT, departed) == 0;
+}
+
+/* Its timer, limit and token. False: something of that is not to be had. */
 static bool prepare(struct connection *c)
 {
     const struct server_options *options = c->server->options;
@@ -291,7 +327,7 @@ static bool prepare(struct connection *c)
     c->limit = options->limit;
     c->token = weft_token_create(c->server->pool, c->server->token, WEFT_FOREVER, 0);
     uv_tcp_nodelay(&c->socket, 1);
-    return c->token != NULL && uv_timer_start(&c->patience, impatient, idle, idle) == 0;
+    return c->token != NULL && watch_departure(c) && uv_timer_start(&c->patience, impatient, idle, idle) == 0;
 }
 
 static bool turn_away(struct connection *c)
@@ -327,7 +363,8 @@ bool connection_open(struct server *server, bool turned_away)
         return false;
     }
     c->server = server;
-    c->socket.data = c->patience.data = c;
+    c->socket.data = c->patience.data = c->departure.data = c;
+    c->watched = -1;
     uv_timer_init(&server->loop, &c->patience);
     uv_tcp_init(&server->loop, &c->socket);
     c->handles = 2;

@@ -4,7 +4,10 @@
  * and when that is full nothing more is read until an answer has gone out. That bounds the memory of a connection,
  * whatever it sends, and whether or not it reads.
  *
- * A client that closes its end wants nothing more: what is computed for it is cancelled, with one token. */
+ * A client that closes its end wants nothing more: what is computed for it is cancelled, with one token. That is noticed
+ * when it arrives, also if nothing is read and lines stand before it: a second descriptor of the same socket is watched
+ * for it. Only if it cannot arrive, because the client has filled the system's buffers as well, the next answer is what
+ * brings it to light. */
 #ifndef DEMOS_UV_CONNECTION_H
 #define DEMOS_UV_CONNECTION_H
 
@@ -16,6 +19,8 @@ enum { MOST_REQUESTS = 16, INPUT_SIZE = 4096 };
 struct connection {
     uv_tcp_t socket; /* its data is the connection */
     uv_timer_t patience;
+    uv_poll_t departure;
+    int watched; /* its descriptor; negative: there is none, nor a handle */
     struct server *server;
     struct connection *next, **place; /* in the server's list */
     weft_token *token;                /* of all its jobs */

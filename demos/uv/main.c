@@ -24,7 +24,7 @@ static const char usage_text[] =
     "  -p, --port N             and on which port; 0: one that is free (7300)\n"
     "  -j, --jobs N             compute N requests at a time, 1 to 512 (as many as there are CPUs)\n"
     "  -t, --timeout SECONDS    a request may take so long (30)\n"
-    "  -c, --connections N      so many clients at a time, 1 to 10000 (1000)\n"
+    "  -c, --connections N      so many clients at a time, 1 to 10000 (1000); each takes two descriptors\n"
     "  -n, --pending N          so many requests may wait for a worker, 1 to 1000000 (1000)\n"
     "  -i, --idle SECONDS       close on a client that neither asks nor takes its answers (60)\n"
     "  -d, --drain SECONDS      at the end, cancel what is still computed after so long (5)\n"
