@@ -34,11 +34,11 @@ static const struct {
     const char *name;
     void *function; /* the address of one of the pointers above */
 } calls[] = {
+    {"RedisModule_Log", &redis_log}, /* first: to tell what is missing */
     {"RedisModule_IsModuleNameBusy", &name_is_busy},
     {"RedisModule_SetModuleAttribs", &redis_set_attributes},
     {"RedisModule_CreateCommand", &redis_create_command},
     {"RedisModule_SubscribeToServerEvent", &redis_subscribe},
-    {"RedisModule_Log", &redis_log},
     {"RedisModule_GetContextFlags", &redis_context_flags},
     {"RedisModule_StringToLongLong", &redis_string_to_integer},
     {"RedisModule_StringPtrLen", &redis_string_bytes},
@@ -64,10 +64,14 @@ bool redis_api_find(redis_context *context, const char *name, int version)
     memcpy(&find, context, sizeof find);
     for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
         if (find(calls[i].name, calls[i].function) != REDIS_OK) {
+            if (redis_log != NULL) {
+                redis_log(context, "warning", "%s: no %s; wanted is Redis 7.0 or later", name, calls[i].name);
+            }
             return false;
         }
     }
     if (name_is_busy(name)) {
+        redis_log(context, "warning", "%s: a module of that name is loaded already", name);
         return false;
     }
     redis_set_attributes(context, name, version, REDIS_API_VERSION);

@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BACKLOG = 511, TURNED_AWAY_MOST = 32, COMPLETIONS_A_TURN = 256 };
+enum { BACKLOG = 4096, TURNED_AWAY_MOST = 256, COMPLETIONS_A_TURN = 256 };
 
 static int complain(const char *what, const char *why)
 {
