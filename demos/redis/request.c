@@ -55,8 +55,10 @@ struct request *request_new(enum request_kind kind)
     return request;
 }
 
+/* What it held may have been a password. */
 void request_free(struct request *request)
 {
+    explicit_bzero(request, sizeof *request);
     free(request);
 }
 
@@ -158,7 +160,7 @@ static void released(redis_context *context, void *data)
         break;
     }
     weft_token_release(request->token);
-    free(request);
+    request_free(request);
     if (--all.counts.outstanding == 0) {
         end_drains();
     }

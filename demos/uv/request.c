@@ -27,6 +27,9 @@ static void free_job(void *arg)
 {
     struct job *job = arg;
 
+    if (job->derivation != NULL) {
+        explicit_bzero(job->derivation, sizeof *job->derivation); /* a password */
+    }
     free(job->derivation);
     free(job);
 }

@@ -5,7 +5,7 @@
  *
  * At the first signal the server takes nothing more and answers what it has taken. When that takes too long, or at the
  * second signal, the token above all connections is cancelled; what is then answered says so. Whoever does not take his
- * answer in another second is closed. When the last connection has gone nothing keeps the loop going, and it ends. */
+ * answer in another five seconds is closed. When the last connection has gone nothing keeps the loop going, and it ends. */
 #include "server.h"
 
 #include "connection.h"
@@ -124,7 +124,7 @@ static void end_next_stage(struct server *server)
     case SERVER_DRAINS:
         server->stage = SERVER_CANCELS;
         weft_token_cancel(server->token);
-        set_patience(server, WEFT_SECONDS(1));
+        set_patience(server, WEFT_SECONDS(5));
         break;
     case SERVER_CANCELS:
     case SERVER_CLOSES:
