@@ -10,8 +10,9 @@
  *
  * Why the server's own time limit is not used, the last argument of BlockClient: in Redis 7.0, if it is reached between
  * UnblockClient on a worker and the next turn of the server's loop, the client gets neither the answer nor the word that
- * the time is up. A storm of ten thousand commands loses some dozen answers so; with the deadline in the token, where
- * one compare-and-swap decides between it and the end of the job, none. */
+ * the time is up. Of ten thousand commands with
+ * random limits it loses some dozen answers so. With the deadline in the token the client is handed back once, whichever
+ * came first, and none is lost. */
 #include "request.h"
 
 #include <errno.h>
