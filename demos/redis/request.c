@@ -1,7 +1,7 @@
 /* request.c: from BlockClient to the one UnblockClient.
  *
- * The server knows a waiting client by its handle, and hands the timeout and the disconnection nothing else; so requests
- * are found by handle, in a table. One client has one request at a time, and the number of clients is limited.
+ * The server knows a waiting client by its handle, and hands the disconnection nothing else; so requests are found by
+ * handle, in a table. One client has one request at a time, and the number of clients is limited.
  *
  * The order of events. A client is handed back by the job, whatever became of it: then the server asks for the answer,
  * or finds that nobody is there, and in the end calls released(). If the client goes before that, the job is asked to
@@ -10,9 +10,8 @@
  *
  * Why the server's own time limit is not used, the last argument of BlockClient: in Redis 7.0, if it is reached between
  * UnblockClient on a worker and the next turn of the server's loop, the client gets neither the answer nor the word that
- * the time is up. Of ten thousand commands with
- * random limits it loses some dozen answers so. With the deadline in the token the client is handed back once, whichever
- * came first, and none is lost. */
+ * the time is up. Of ten thousand commands with random limits it loses some dozen answers so. With the deadline in the
+ * token the client is handed back once, whichever came first, and none is lost. */
 #include "request.h"
 
 #include <errno.h>
