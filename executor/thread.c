@@ -65,6 +65,8 @@ static void replace_worker(weft__self_t *self)
     weft__forks_abandon(t, self->stolen);
     weft__forks_leave();
     self->job = NULL;
+    if (weft__tracing(e))
+        weft__trace_unwound(e);
     unsigned taken = e->tenant->abandon(job);
     self->stolen = NULL;
     if (weft__stale(e)) /* a destructor forked: there is nobody to replace */
