@@ -21,6 +21,7 @@
 #include "link.h"
 #include "memory.h"
 #include "platform.h"
+#include "probe.h"
 #include "slab.h"
 #include "thread.h"
 #include "trace.h"

@@ -166,6 +166,7 @@ weft_task *weft__forks_steal(weft__thread *thief, weft__thread *owner)
     /* Release, partner of the joining owner's acquire load: it finds the thread, which has been there all along. */
     atomic_store_explicit(weft__fork_thief(task), thief, memory_order_release);
     weft__count(&thief->port.counts.stolen, 1);
+    WEFT__PROBE2(steal, thief->index, owner->index);
     if (weft__tracing(thief->executor))
         weft__trace_moment(thief->executor, WEFT__NOTE_STEAL, (int)owner->index, NULL, (weft__mark){0, 0});
     return task;

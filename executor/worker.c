@@ -60,6 +60,7 @@ static weft__link *take_outside(weft__thread *t, unsigned priority, unsigned mos
 static void count_stolen(weft__thread *t, const weft__thread *victim)
 {
     weft__count(&t->port.counts.stolen, 1);
+    WEFT__PROBE2(steal, t->index, victim->index);
     if (weft__tracing(t->executor))
         weft__trace_moment(t->executor, WEFT__NOTE_STEAL, (int)victim->index, NULL, (weft__mark){0, 0});
 }

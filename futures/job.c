@@ -180,6 +180,7 @@ static weft__mark mark_of(const weft__options *o)
 static void note_cancel(weft_future *f, weft__note note, weft_cancel_reason reason)
 {
     const weft__options *o = weft__options_of(f);
+    WEFT__PROBE2(job__cancel, f, reason);
     if (weft__tracing(f->executor))
         weft__trace_moment(f->executor, note, (int)reason, o ? o->name : NULL, mark_of(o));
 }

@@ -75,6 +75,7 @@ static inline void job_init(weft_future *f, weft_executor *e, const weft__future
     f->value = arg;
     f->waiters = NULL;
     atomic_store_explicit(&f->options, o, memory_order_relaxed);
+    WEFT__PROBE2(job__submit, f, fn);
 }
 
 /* Release, partner of the acquire load in shutdown's walk, which may meet the job before any queue does. Workers come by

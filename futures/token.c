@@ -148,6 +148,8 @@ static bool expire(weft_token *t, int64_t now)
         expired = true;
     }
     weft__tiny_unlock(&t->lock);
+    if (expired)
+        WEFT__PROBE1(timer__fire, t->executor);
     if (expired && weft__tracing(t->executor)) /* not under the lock: it may take another one */
         weft__note_timer(t->executor, WEFT__NOTE_FIRE);
     if (expired)
@@ -187,6 +189,8 @@ static void rearm(weft_token *t, weft__coordinator *c)
 static void post_deadline(weft_token *t, uint32_t what, int64_t deadline)
 {
     int64_t soon = weft__coordinator_soon(&t->executor->coordinator);
+    if (what & COUNTED)
+        WEFT__PROBE1(timer__arm, t->executor);
     if (what & COUNTED && weft__tracing(t->executor))
         weft__note_timer(t->executor, WEFT__NOTE_ARM);
     if (poke(t, what & ~(uint32_t)COUNTED, soon < deadline ? soon : deadline))

@@ -293,7 +293,7 @@ static inline void check_arrows(trace_file *file)
             assert_false(continues);
         } else {
             assert_true(continues && ends[i - 1]->phase == 's');
-            assert_true(ends[i - 1]->at < ends[i]->at);
+            assert_true(ends[i - 1]->at < ends[i]->at + 1); /* us: a clock may be coarse */
             ends[i]->arrow = (size_t)(ends[i - 1] - file->events);
         }
     }

@@ -30,8 +30,9 @@ extern "C" {
 #endif
 
 /* Begins a trace of the executor (NULL: the default one) in the file `path`, which is made, or emptied if it is there;
- * what the caller submits from now on is in it. Blocks for as long as it takes to open the file. One trace an executor
- * at a time, and no two in one file. Any thread but a coordinator.
+ * what the caller submits from now on is in it. Blocks for as long as it takes to open the file; in a job no thread
+ * stands in for the worker meanwhile. One trace an executor at a time, and no two in one file. Any thread but a
+ * coordinator.
  *   0           begun
  *   -EINVAL     path is NULL
  *   -EBUSY      the executor is being traced
@@ -45,9 +46,10 @@ extern "C" {
  * When it fails there is no trace, and nothing to be stopped; the file may have been made. */
 WEFT_API int weft_trace_start(weft_executor *executor, const char *path);
 
-/* Ends the trace: all that happened before is in the file when this returns. Blocks until it is written. An executor
- * that has been shut down can still be asked; one that is destroyed ends its trace by itself. Any thread but a
- * coordinator; if several call at once, one of them ends it.
+/* Ends the trace: all that happened before is in the file when this returns. Blocks until it is written, as start
+ * does. An executor that has been shut down can still be asked; one that is destroyed ends its trace by itself; a
+ * process that ends without either leaves a file without an end. Any thread but a coordinator; if several call at once,
+ * one of them ends it.
  *   0         the file is complete
  *   -EALREADY it is not being traced, or no longer
  *   -ENOSPC, -EIO, -EPIPE, -EDQUOT and what else write(2) or close(2) says: the trace has ended, the file is cut off
