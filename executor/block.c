@@ -15,10 +15,10 @@
  * who may run is followed by a look at the queues and a notify, for the same reason as in idle.c (rule 2), because the
  * thread that was admitted or withdrawn may have been the one that a notifier counted on.
  *
- * With one worker nobody steals as long as it works, so its ready deque is closed (deque.h): submitting to it and taking
- * from it need no agreement. That holds for each thread of such an executor, worker or spare: whichever is on duty
- * publishes all that it has before it goes off duty, and notifies. While one that has resumed and its stand-in are both
- * on duty, each has to itself what it submits, until one of them retires.
+ * With one worker nobody steals as long as it works, so its ready deque is closed (deque.h): submitting to it and
+ * taking from it need no agreement. That holds for each thread of such an executor, worker or spare: whichever is on
+ * duty publishes all that it has before it goes off duty, and notifies. While one that has resumed and its stand-in
+ * are both on duty, each has to itself what it submits, until one of them retires.
  *
  * The idea of compensation is that of Java's ForkJoinPool; admitting without waking is weft's. */
 #include "executor.h"
@@ -178,6 +178,14 @@ int weft__block_begin(weft__thread *t)
     if (!result && weft__tracing(e))
         t->blocked_note = weft__trace_begin(e, WEFT__NOTE_BLOCKED, NULL, (weft__mark){0, 0}, false);
     return result;
+}
+
+/* Code of the program's has run on t, which is blocked: what it submitted or forked is for the others. */
+void weft__block_continued(weft__thread *t)
+{
+    weft__forks_publish(t);
+    if (weft__deque_publish(&t->ready))
+        weft__notify(t->executor);
 }
 
 void weft__block_end(weft__thread *t)

@@ -123,7 +123,7 @@ void *weft__deque_pop_public(weft__deque *d, bool *raised)
     return take_private(d, top + 1);
 }
 
-void *weft__deque_steal(weft__deque *d)
+bool weft__deque_look(const weft__deque *d, weft__deque_seen *seen)
 {
     WEFT_POINT();
     /* seq_cst, both, in this order: the thief's half of the agreement with weft__deque_pop_public. The load of split is
@@ -132,18 +132,32 @@ void *weft__deque_steal(weft__deque *d)
     WEFT_POINT();
     uint64_t split = atomic_load_explicit(&d->split, memory_order_seq_cst);
     if (!weft__deque_below(top, split)) {
-        return NULL;
+        return false;
     }
     WEFT_POINT();
     /* relaxed: ordered by the load of split. If the slot is overwritten meanwhile, top has moved and the CAS fails. */
-    void *x = atomic_load_explicit(&d->ring[top & d->ring_mask], memory_order_relaxed);
+    seen->entry = atomic_load_explicit(&d->ring[top & d->ring_mask], memory_order_relaxed);
+    seen->top = top;
+    return true;
+}
+
+bool weft__deque_take_seen(weft__deque *d, weft__deque_seen seen)
+{
     WEFT_POINT();
     /* seq_cst: in one order with the owner's retraction; and the release that ends the reading of the slot, with the
      * acquire load of top in push. A loser has read nothing that it keeps: relaxed. */
-    if (!atomic_compare_exchange_strong_explicit(&d->top, &top, top + 1, memory_order_seq_cst, memory_order_relaxed)) {
-        return WEFT__STEAL_RETRY;
+    return atomic_compare_exchange_strong_explicit(&d->top, &seen.top, seen.top + 1, memory_order_seq_cst,
+                                                   memory_order_relaxed);
+}
+
+void *weft__deque_steal(weft__deque *d)
+{
+    weft__deque_seen seen;
+
+    if (!weft__deque_look(d, &seen)) {
+        return NULL;
     }
-    return x;
+    return weft__deque_take_seen(d, seen) ? seen.entry : WEFT__STEAL_RETRY;
 }
 
 bool weft__deque_visible(const weft__deque *d)

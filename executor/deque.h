@@ -14,20 +14,22 @@
  *     public part empty (thieves are hungry) and when the private part outgrows the window. It takes back half of the
  *     public part, and at most a window of it.
  *   - An OPEN deque (window == 0) publishes every push and takes back one entry a pop: split == bottom between calls.
- *   - A CLOSED deque is a split one with a window as large as the ring, to which its owner adds by `keep` alone and from
- *     which it takes by `take` first: nothing becomes public before the owner calls publish. It is for an owner whose
- *     thieves are all asleep for as long as it does not say otherwise. pop then only takes back what was published.
+ *   - A CLOSED deque is a split one with a window as large as the ring, to which its owner adds by `keep` alone and
+ *     from which it takes by `take` first: nothing becomes public before the owner calls publish. It is for an owner
+ *     from whom nobody needs to steal as long as it does not say otherwise. pop then only takes back what was
+ *     published.
  *
- * Discipline. One owner thread calls init, push, pop, keep, take, publish, newest and check; any thread calls steal,
- * visible, size and length. When the ownership moves to another thread, the caller orders the two with something of its own (a join, or the
- * hand-over of a lock). Entries are never NULL and never WEFT__STEAL_RETRY. Indices are 64 bits wide and compared by
- * their difference, so they may wrap. Nothing is allocated and the ring never grows: a full deque refuses, and the
- * caller has a better place for the entry (it runs it, or puts it into the outside queue).
+ * Discipline. One owner thread calls init, push, pop, keep, take, take_this, publish, newest and check; any thread
+ * calls steal or its halves, visible, size and length. When the ownership moves to another thread, the caller orders
+ * the two with something of its own (a join, or the hand-over of a lock). Entries are never NULL and never
+ * WEFT__STEAL_RETRY. Indices are 64 bits wide and compared by their difference, so they may wrap. Nothing is allocated
+ * and the ring never grows: a full deque refuses, and the caller has a better place for the entry (it runs it, or puts
+ * it into the outside queue).
  *
  * What orders what.
  *   - Entries: every store of split is a release or stronger and follows the stores of all slots below it, so a thief
- *     that acquires any value of split may read each slot below that value. There is no relaxed store of split anywhere:
- *     it would not carry on the release of an earlier one.
+ *     that acquires any value of split may read each slot below that value. There is no relaxed store of split
+ *     anywhere: it would not carry on the release of an earlier one.
  *   - Slot reuse: a thief reads the slot before its successful CAS of top; the owner overwrites the slot only after an
  *     acquire load that saw that top. A thief that read too late loses its CAS, because top has moved on.
  *   - Who gets a contested entry: the owner lowers split, then loads top; a thief loads top, then split; all four are
@@ -78,6 +80,17 @@ void weft__deque_init(weft__deque *d, _Atomic(void *) *slots, size_t capacity, u
 /* Any thread: takes the oldest public entry. NULL: none to be seen. WEFT__STEAL_RETRY: lost a race. */
 void *weft__deque_steal(weft__deque *d);
 
+/* Any thread: the two halves of it, for who has to know something about the entry before it is his. look finds the
+ * oldest public entry; false: none to be seen. take_seen takes that one; false: another thread has. The entry at top
+ * leaves the deque only by a change of top, whoever takes it, and top never comes back. So one that take_seen has taken
+ * was in the deque, and public, from the look on. */
+typedef struct weft__deque_seen {
+    uint64_t top;
+    void *entry;
+} weft__deque_seen;
+bool weft__deque_look(const weft__deque *d, weft__deque_seen *seen);
+bool weft__deque_take_seen(weft__deque *d, weft__deque_seen seen);
+
 /* Any thread: would a thief find something? seq_cst, for the look that a sleeper takes after it has said that it
  * sleeps. Entries that the owner is just taking back may be missed: the owner then holds them itself, or raises split
  * again and says so. */
@@ -106,7 +119,7 @@ static inline bool weft__deque_below(uint64_t a, uint64_t b)
     return (int64_t)(a - b) < 0;
 }
 
-/* Owner: where the next push goes. relaxed, as the store: it is the owner's own, and who else reads it wants a figure. */
+/* Owner: where the next push goes. relaxed, as the store: it is the owner's own, and others only want a figure. */
 static inline uint64_t weft__deque_bottom(const weft__deque *d)
 {
     return atomic_load_explicit(&d->bottom, memory_order_relaxed);

@@ -66,7 +66,8 @@ typedef struct weft__tenant {
     /* On a thief: runs a task that a job of this executor has forked on another thread. */
     void (*run_stolen)(weft_task *task);
     /* On a thread that a job has ended (pthread_exit): settles the jobs and stolen tasks that were on its stack,
-     * innermost first. Returns how many of the jobs came out of a queue. */
+     * innermost first, each when no thief runs a task that it has forked there (weft__forks_abandon). Returns how many
+     * of the jobs came out of a queue. */
     unsigned (*abandon)(weft_future *job);
     /* On the coordinator, at the very end: gives up the reference of a timer that was still in the wheel. */
     void (*unarm)(weft__link *link);
@@ -231,6 +232,7 @@ void *weft__worker_main(void *thread);
 /* block.c: see there. */
 int weft__thread_spawn(weft_executor *e);
 int weft__block_begin(struct weft__thread *thread);
+void weft__block_continued(struct weft__thread *thread);
 void weft__block_end(struct weft__thread *thread);
 void weft__blocked_wake_all(weft_executor *e);
 bool weft__retire(struct weft__thread *thread);

@@ -5,11 +5,11 @@
  *     taken by thieves | visible: a deque, open at its old end | private: a list, which nobody else touches
  *
  * To fork is to append to the list and to join is to remove from it; both are a few plain loads and stores (weft_fork
- * and weft_join in futures/, and fork_inline.h). Tasks become visible only when `wanted` is set, which the owner looks at
- * in each fork and join; it then moves the whole list into the deque, as far as there is room. Since forks are nested
- * strictly and the oldest is made visible first, what is taken is older than what is visible, and that older than what
- * is private; so a join finds its task at the end of the list, or at the young end of the deque, or with a thief. The
- * list has no limit; the deque needs none that counts, because thieves make room in it.
+ * and weft_join in futures/, and fork_inline.h). Tasks become visible only when `wanted` is set, which the owner looks
+ * at in each fork and join; it then moves the whole list into the deque, as far as there is room. Since forks are
+ * nested strictly and the oldest is made visible first, what is taken is older than what is visible, and that older
+ * than what is private; so a join finds its task at the end of the list, or at the young end of the deque, or with a
+ * thief. The list has no limit; the deque needs none that counts, because thieves make room in it.
  *
  * `wanted` stands for "fewer than `enough` are visible", where enough is about the number of workers, and none with one
  * worker. In a recursion that leaves everything but the outermost levels private. The rules:
@@ -26,6 +26,9 @@
  * knows that already. Between publication and sleepers stands the same pair as for every queue (idle.c), and one
  * publication wakes one thread, which looks for more before it stops searching.
  *
+ * What is private of a job while another one runs inline in one of its waits is kept apart and stays so until that has
+ * ended: the other job's forks are put in an empty list, and become visible before it though they are newer.
+ *
  * What a flag cannot do is interrupt: a thread that neither forks nor joins keeps what is private. So it makes visible
  * all that it has whenever it is asked, and before it blocks.
  *
@@ -33,8 +36,8 @@
  * weft__thread: the owner may have returned from the join, and the task be gone.
  *
  * Where it comes from: private and visible part as in the split deques of Acar, Chargueraud and Rainey, "Scheduling
- * parallel programs by work stealing with private deques" (PPoPP 2013), and of Lace (van Dijk and van de Pol, 2014); the
- * list through the tasks themselves, without a limit and without a ring to keep, is weft's. Model:
+ * parallel programs by work stealing with private deques" (PPoPP 2013), and of Lace (van Dijk and van de Pol, 2014);
+ * the list through the tasks themselves, without a limit and without a ring to keep, is weft's. Model:
  * tests/model/forks.pml. */
 #include "executor.h"
 
@@ -83,7 +86,7 @@ static bool make_visible(weft__thread *t, weft_task *task)
     return weft__deque_push(&f->visible, task) != WEFT__PUSH_FULL;
 }
 
-/* Relaxed, within, but where it says otherwise: nothing is read on the strength of it. Thieves can only make it less. */
+/* Relaxed, within: nothing is read on the strength of it. Thieves can only make it less. */
 static bool has_room(const weft__forks *f)
 {
     return weft__deque_size(&f->visible) < WEFT__FORKS_CAPACITY;
@@ -151,18 +154,11 @@ void weft__forks_put_back(weft__thread *t, weft__forks_apart apart)
 
 /* ---- the thieves ---- */
 
-weft_task *weft__forks_steal(weft__thread *thief, weft__thread *owner)
+/* T2, and what a thief writes into a task that it has taken. */
+static weft_task *note_theft(weft__thread *thief, weft__thread *owner, weft_task *task)
 {
-    weft__forks *f = &owner->forks;
-    void *x;
-    do
-        x = weft__deque_steal(&f->visible); /* T1 */
-    while (x == WEFT__STEAL_RETRY);
-    if (!x)
-        return NULL;
     WEFT_POINT();
-    atomic_store_explicit(wanted(f), 1, memory_order_seq_cst); /* T2 */
-    weft_task *task = x;
+    atomic_store_explicit(wanted(&owner->forks), 1, memory_order_seq_cst); /* T2 */
     /* Release, partner of the joining owner's acquire load: it finds the thread, which has been there all along. */
     atomic_store_explicit(weft__fork_thief(task), thief, memory_order_release);
     weft__count(&thief->port.counts.stolen, 1);
@@ -170,6 +166,30 @@ weft_task *weft__forks_steal(weft__thread *thief, weft__thread *owner)
     if (weft__tracing(thief->executor))
         weft__trace_moment(thief->executor, WEFT__NOTE_STEAL, (int)owner->index, NULL, (weft__mark){0, 0});
     return task;
+}
+
+weft_task *weft__forks_steal(weft__thread *thief, weft__thread *owner)
+{
+    weft__forks *f = &owner->forks;
+    void *x;
+    do
+        x = weft__deque_steal(&f->visible); /* T1 */
+    while (x == WEFT__STEAL_RETRY);
+    return x ? note_theft(thief, owner, x) : NULL;
+}
+
+/* Between look and taking the task is found not to be done. So what is taken was in the deque while the owner was at
+ * the task, before which that deque was empty. What the owner pushes when it has gone on to other things is not
+ * mistaken for a part of it: to see that in the deque is to have acquired a store of split that comes after the end of
+ * the task, and then the look at its state sees the end. */
+weft_task *weft__forks_steal_part(weft__thread *thief, weft__thread *owner, weft_task *task)
+{
+    weft__forks *f = &owner->forks;
+    weft__deque_seen seen;
+    while (weft__deque_look(&f->visible, &seen) && !weft__fork_is_done(task))
+        if (weft__deque_take_seen(&f->visible, seen)) /* T1 */
+            return note_theft(thief, owner, seen.entry);
+    return NULL;
 }
 
 void weft__fork_done(weft_task *task, void *value, int failure)
@@ -191,29 +211,31 @@ void weft__forks_leave(void)
     weft_fork_here = (weft_fork_list *)&weft__forks_nowhere;
 }
 
-/* It stands on the owner's stack, which is there until the thread has ended; see weft__worker_main. */
+/* It stands on the owner's stack, which is there until the thread has ended; see weft__worker_main. What the thief runs
+ * may need a thread that runs jobs, so this one gives its place away. */
 static void wait_for_thief(weft__thread *t, weft_task *task)
 {
     uint32_t running = WEFT__FORK_RUNNING;
-    atomic_compare_exchange_strong_explicit(weft__fork_state(task), &running, WEFT__FORK_AWAITED, memory_order_acq_rel,
-                                            memory_order_acquire);
-    for (;;) {
-        uint32_t bell = weft__bell_read(t);
-        if (atomic_load_explicit(weft__fork_state(task), memory_order_acquire) == WEFT__FORK_DONE)
-            return;
+    if (!atomic_compare_exchange_strong_explicit(weft__fork_state(task), &running, WEFT__FORK_AWAITED,
+                                                 memory_order_acq_rel, memory_order_acquire))
+        return;
+    int refused = weft__block_begin(t);
+    for (uint32_t bell = weft__bell_read(t); !weft__fork_is_done(task); bell = weft__bell_read(t))
         weft__bell_wait(t, bell, INT64_MAX);
-    }
+    if (!refused)
+        weft__block_end(t);
 }
 
-void weft__forks_abandon(weft__thread *t, const weft_task *stolen)
+void weft__forks_abandon(weft__thread *t, const weft_future *job, const weft_task *stolen)
 {
     weft__forks *f = &t->forks;
     const weft_task *until = stolen ? stolen->next : NULL;
     bool raised = false;
     f->list.newest = &f->list.oldest;
-    for (weft_task *task; (task = f->published) != until;) {
+    for (weft_task *task; (task = f->published) != until && task->job == job;) {
         f->published = task->below;
         if (!weft__deque_pop(&f->visible, &raised))
             wait_for_thief(t, task);
     }
+    count_visible(f); /* or what is forked here next would stay private for ever */
 }

@@ -36,6 +36,12 @@ static inline _Atomic(uint32_t) *weft__fork_state(weft_task *task)
     return (_Atomic(uint32_t) *)(void *)&task->state;
 }
 
+static inline bool weft__fork_is_done(weft_task *task)
+{
+    /* Acquire: what the function has left behind. Partner: the exchange in weft__fork_done. */
+    return atomic_load_explicit(weft__fork_state(task), memory_order_acquire) == WEFT__FORK_DONE;
+}
+
 /* Who has taken the task, or NULL. Written by the thief, read by the owner. */
 static inline _Atomic(void *) *weft__fork_thief(weft_task *task)
 {
@@ -60,7 +66,12 @@ bool weft__forks_take_back(struct weft__thread *t, weft_task *task);
 /* Any thread: takes the oldest that is visible. NULL: there is none. */
 weft_task *weft__forks_steal(struct weft__thread *thief, struct weft__thread *owner);
 
-/* Owner: the tasks that are private now are kept apart while another job runs on this stack, and put back. */
+/* The thread that waits for `task`, which the owner has taken: takes one that was forked on top of it. NULL: none, or
+ * the task is done. */
+weft_task *weft__forks_steal_part(struct weft__thread *thief, struct weft__thread *owner, weft_task *task);
+
+/* Owner: the tasks that stay private (the others are made visible) are kept apart while another job runs on this stack,
+ * and put back. */
 typedef struct weft__forks_apart {
     weft_task *oldest, *newest; /* NULL: there are none */
 } weft__forks_apart;
@@ -73,8 +84,9 @@ void weft__forks_leave(void);
 /* On a thief, which has run the task: hands value and failure to the owner. */
 void weft__fork_done(weft_task *task, void *value, int failure);
 
-/* On a thread that is being ended by its job: the tasks that it has forked since it began with `stolen` (NULL: all) are
- * forgotten; returns when no thief runs one any more. The others must wait: their thieves may be waiting for `stolen`. */
-void weft__forks_abandon(struct weft__thread *t, const weft_task *stolen);
+/* On a thread that is being ended by its job: the tasks that `job` has forked since the thread began with `stolen`
+ * (NULL: any), the newest there are, are forgotten; returns when no thief runs one any more. The others must wait:
+ * their thieves may be waiting for `job` or for `stolen`. */
+void weft__forks_abandon(struct weft__thread *t, const weft_future *job, const weft_task *stolen);
 
 #endif

@@ -31,8 +31,8 @@ struct weft__link {
                                        memory that is just being made into something else */
 };
 
-/* A link in a deque that is closed to all but its owner (deque.h) is its own next, so that who comes to it by another way
- * can tell. Relaxed, both: who has to see it has been told of the link's being there by the program. */
+/* A link in a deque that is closed to all but its owner (deque.h) is its own next, so that who comes to it by another
+ * way can tell. Relaxed, both: who has to see it has been told of the link's being there by the program. */
 static inline void weft__link_enclose(weft__link *link)
 {
     atomic_store_explicit(&link->next, link, memory_order_relaxed);

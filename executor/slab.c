@@ -36,9 +36,9 @@
  *
  *   - Two threads free the last two objects of a listed chunk. The one whose compare-and-swap comes second meets the
  *     goal and releases. The first does not touch the chunk after its own.
- *   - A thread meets the goal of an unlisted chunk and goes to list it; meanwhile the others are freed. These see goal 0
- *     and leave everything to the caretaker, which compares the word again when it gives up holding: it finds all free
- *     and releases instead. Nobody else could have released it.
+ *   - A thread meets the goal of an unlisted chunk and goes to list it; meanwhile the others are freed. These see goal
+ *     0 and leave everything to the caretaker, which compares the word again when it gives up holding: it finds all
+ *     free and releases instead. Nobody else could have released it.
  *   - A heap takes a listed chunk while the last object is freed. Both change the word. If the free is first, the chunk
  *     is held (goal 0) and the heap passes it over; the caretaker waits for the lock, then takes it out of the list and
  *     releases it. If the heap is first, the free finds goal 0 and is one of the frees that the heap will collect.

@@ -28,6 +28,9 @@ static _Atomic(unsigned) ordinals;
 static void adopt(weft__self_t *self, weft__port *port)
 {
     port->owner = self;
+    port->naps = 0;
+    /* Relaxed: what another owner has counted was seen with the lock. */
+    port->slept_at = atomic_load_explicit(&port->counts.submitted, memory_order_relaxed);
     port->mine = self->ports;
     self->ports = port;
 }
@@ -62,7 +65,6 @@ static void replace_worker(weft__self_t *self)
     weft__thread *t = self->thread;
     weft_executor *e = t->executor;
     weft_future *job = self->job;
-    weft__forks_abandon(t, self->stolen);
     weft__forks_leave();
     self->job = NULL;
     if (weft__tracing(e))

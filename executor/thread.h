@@ -40,8 +40,12 @@ typedef struct weft__port {
     unsigned unmeasured;      /* submits until one has its latency taken, every WEFT__MEASURE-th; owner only */
     _Atomic(uint32_t) in_trace; /* 1 while the owner, a thread of the executor, writes to its trace; see trace.c */
     unsigned hint;            /* which shard of the outside queue this thread pushes to */
-    bool left;                /* its executor is gone and its heap given up; ports_lock */
-    bool embedded;            /* part of a weft__thread or of the coordinator */
+    /* Of an outside thread, owner only: how it waited for jobs of this executor lately; see futures/outside.c. */
+    unsigned naps;          /* that it may take in vain */
+    uint64_t slept_at;      /* how many jobs it had submitted here when it slept last */
+    int64_t in_a_row_since; /* when it slept first after it had submitted the last of these */
+    bool left;              /* its executor is gone and its heap given up; ports_lock */
+    bool embedded;          /* part of a weft__thread or of the coordinator */
 } weft__port;
 
 typedef struct weft__thread {
@@ -52,13 +56,14 @@ typedef struct weft__thread {
     /* Owner only. */
     weft_executor *executor; /* constant, as the next two */
     unsigned index;
-    bool alone;    /* the executor has one worker: nobody steals until this one publishes; see block.c */
-    unsigned tick; /* jobs run since the last look outside */
+    bool alone;      /* the executor has one worker: nobody steals until this one publishes; see block.c */
+    unsigned tick;   /* jobs run since the last look outside */
+    bool left_first; /* the next look out of turn goes first to what was left behind; see worker.c */
     uint32_t random;
     unsigned misses;           /* times in a row that work was visible and not to be had */
     weft__spin spin;           /* rounds of searching that paid off lately; see worker.c */
     bool searching;            /* this thread is counted in the idle word */
-    bool on_exit;              /* its pthread is ending by pthread_exit in a job */
+    bool off_duty;             /* it is blocked in a wait, but for a free_arg that runs meanwhile; futures/wait.c */
     _Atomic(bool) started;     /* worker_start has run here; read at destroy */
     unsigned depth;            /* inline runs on this stack, and stolen tasks run inside a join */
     _Atomic(uint32_t) running; /* 1: a job from a queue is on this stack; written by the owner, read by stats */
@@ -105,13 +110,8 @@ typedef struct weft__self {
     weft__port *port;  /* last used */
     weft__port *ports; /* all of this thread's; ports_lock */
     unsigned ordinal;  /* 1.. in order of appearance, 0 not yet */
-    /* Of a thread that is not weft's: how its waits went lately; see futures/outside.c. */
-    weft__spin spin;        /* before it sleeps */
-    unsigned naps;          /* that it may take in vain */
-    uint64_t slept_in;      /* the executor for whose future it slept last, by id; 0: none */
-    uint64_t slept_at;      /* how many jobs it had submitted there */
-    int64_t in_a_row_since; /* when it slept first after it had submitted the last of these */
-    bool registered;        /* the thread-exit hook is set */
+    weft__spin spin;   /* of a thread that is not weft's, before it sleeps; see futures/outside.c */
+    bool registered;   /* the thread-exit hook is set */
 } weft__self_t;
 
 /* Not with gcc's undefined-behaviour sanitizer, which comes with the address sanitizer here: its check for NULL uses

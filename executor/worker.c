@@ -6,18 +6,21 @@
  *      before it gets wide;
  *   3. its own inbox, oldest first: the rest of the last batch from outside, so that with one worker jobs from outside
  *      start in the order of their submission;
- *   4. the outside queue, up to WEFT__BATCH at a time: the first is run, the others go to the inbox, where they can be
+ *   4. what threads that are blocked or in reserve have left in their deques, of each the inbox first;
+ *   5. the outside queue, up to WEFT__BATCH at a time: the first is run, the others go to the inbox, where they can be
  *      stolen;
- *   5. other threads' deques, oldest first, from a random victim on: of each first what its jobs have forked, which
+ *   6. other threads' deques, oldest first, from a random victim on: of each first what its jobs have forked, which
  *      brings a job that has begun to its end sooner, then its ready deque, then its inbox. Jobs from outside come
  *      before that: with all workers busy it does not matter who runs what a job has forked, and to leave it to the job
  *      costs nothing;
- *   6. low-priority jobs.
- * Fairness: after WEFT__FAIR_TICK jobs in a row from its own ready deque a worker takes one from the inbox or from
- * outside, so that jobs that keep submitting jobs cannot keep strangers waiting for ever.
+ *   7. low-priority jobs.
+ * Fairness: after WEFT__FAIR_TICK jobs in a row from its own ready deque, or from what was left behind, a worker takes
+ * one from outside (which may lie in an inbox by now), and the next time one that was left behind. So jobs that keep
+ * submitting jobs, and jobs that keep blocking, cannot keep strangers waiting for ever, nor what a blocked job has
+ * submitted.
  *
- * Everything that can be run can be stolen, or is being run by its holder (a worker has no private slot). With one worker
- * there is nobody to steal, and its ready deque is closed until it blocks (block.c). */
+ * Everything that can be run can be stolen, or is being run by its holder (a worker has no private slot). With one
+ * worker there is nobody to steal, and its ready deque is closed until it goes off duty (block.c). */
 #include "executor.h"
 
 #include <errno.h>
@@ -97,8 +100,8 @@ static find steal(weft__thread *t)
 
 /* What threads that are blocked or in reserve have left: their inboxes hold older jobs than the outside queue, and
  * their ready deques would have to wait until nothing comes from outside. With one worker the inbox of a thread that
- * has just resumed counts as well, for the sake of the order of submission. */
-static weft__link *take_left_behind(weft__thread *t)
+ * has just resumed counts as well, for the sake of the order of submission. strangers: from the inboxes alone. */
+static weft__link *take_left_behind(weft__thread *t, bool strangers)
 {
     weft_executor *e = t->executor;
     unsigned n = atomic_load_explicit(&e->thread_count, memory_order_acquire);
@@ -110,7 +113,7 @@ static weft__link *take_left_behind(weft__thread *t)
         bool left = atomic_load_explicit(&other->left, memory_order_relaxed);
         weft__link *link = NULL;
         if (other != t && (left || e->workers == 1) &&
-            ((link = take_oldest(&other->inbox)) || (left && (link = take_oldest(&other->ready))))) {
+            ((link = take_oldest(&other->inbox)) || (left && !strangers && (link = take_oldest(&other->ready))))) {
             count_stolen(t, other);
             return link;
         }
@@ -118,25 +121,32 @@ static weft__link *take_left_behind(weft__thread *t)
     return NULL;
 }
 
+/* In turns: what comes from outside, oldest first, and what was left behind. Either may never come to an end. */
 static weft__link *take_fairly(weft__thread *t)
 {
+    weft__link *link = NULL;
+    bool left_first = t->left_first;
     t->tick = 0;
-    weft__link *link = take_oldest(&t->inbox);
-    return link ? link : take_outside(t, NORMAL, 1);
+    t->left_first = !left_first;
+    if (left_first && (link = take_left_behind(t, false)))
+        return link;
+    if ((link = take_oldest(&t->inbox)) || (link = take_left_behind(t, true)))
+        return link;
+    return take_outside(t, NORMAL, 1);
 }
 
 static weft__link *take_own(weft__thread *t)
 {
-    weft__link *link = NULL;
-    if (t->tick >= WEFT__FAIR_TICK && (link = take_fairly(t)))
-        return link;
-    link = weft__ready_take(t);
+    weft__link *link = weft__ready_take(t);
     if (link) {
         t->tick++;
         return link;
     }
-    t->tick = 0;
-    return take_oldest(&t->inbox);
+    if ((link = take_oldest(&t->inbox)))
+        t->tick = 0;
+    else if ((link = take_left_behind(t, false)))
+        t->tick++;
+    return link;
 }
 
 static weft__link *look_once(weft__thread *t)
@@ -145,9 +155,12 @@ static weft__link *look_once(weft__thread *t)
     weft__link *link = NULL;
     if (weft__inject_visible(&e->inject[HIGH]) && (link = take_outside(t, HIGH, 1)))
         return link;
-    if ((link = take_own(t)) || (link = take_left_behind(t)) || (link = take_outside(t, NORMAL, WEFT__BATCH)))
+    if (t->tick >= WEFT__FAIR_TICK && (link = take_fairly(t)))
         return link;
-    return NULL;
+    if ((link = take_own(t)))
+        return link;
+    t->tick = 0;
+    return take_outside(t, NORMAL, WEFT__BATCH);
 }
 
 /* Rounds of looking everywhere, with growing pauses: as many as have paid lately (spin.h), and one where spinning takes
@@ -319,12 +332,15 @@ static void serve(weft__thread *t)
 }
 
 /* When a job ends its thread, the hook that settles it (thread.c) runs where the frames below this one have been, and
- * what the job has forked may still be written to by thieves, whom the hook waits for. So it gets room of its own, which
- * is left alone until then. */
+ * what the job has forked may still be written to by thieves, whom the hook waits for. Between the waits it runs
+ * destructors of the program's. So it gets room of its own, as the stack allows, which is left alone until then. */
 static void serve_apart(weft__thread *t)
 {
-    enum { ROOM = 8192 };
-    char room[ROOM];
+    enum { LEAST = 8192, MOST = 32768 };
+    char here;
+    size_t share = t->stack_low ? (size_t)(&here - t->stack_low) / 8 : LEAST;
+    size_t size = share < LEAST ? LEAST : share > MOST ? MOST : share;
+    char room[size];
     /* No compiler may leave out or share what it does not know the use of: clang shrinks even a volatile array. */
     __asm__ volatile("" : : "r"(room) : "memory");
     serve(t);

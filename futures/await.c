@@ -1,11 +1,11 @@
 /* await.c: weft_await, which ends a future for its holder: waits, moves the value out, gives the reference back.
  *
  * Its common case in a worker is a fork and its join: a job submits another one, does something else, and awaits it
- * before anybody has taken it. Then the awaited job is the newest entry of the worker's own ready deque. It comes out of
- * there, runs on this stack, and is over, with the references of queue and caller, without being looked for, waited for
- * or handed to anybody. What is left of the protocol are the two steps of its word, claim and settle: another thread may
- * know the future, the caller's own if he has told it, and may be asking the job to stop, or attaching to it, as long as
- * it is not done.
+ * before anybody has taken it. Then the awaited job is the newest entry of the worker's own ready deque. It comes out
+ * of there, runs on this stack, and is over, with the references of queue and caller, without being looked for, waited
+ * for or handed to anybody. What is left of the protocol are the two steps of its word, claim and settle: another
+ * thread may know the future, the caller's own if he has told it, and may be asking the job to stop, or attaching to
+ * it, as long as it is not done.
  *
  * Everything else is put together from the parts in wait.c and read.c. On any thread. */
 #include "run.h"
@@ -21,10 +21,12 @@ static inline bool may_run_here(const weft__thread *t, const weft_future *f)
            (uintptr_t)&here >= (uintptr_t)t->stack_low;
 }
 
-/* What the outcome leaves to do if the caller was the only one to know the future: nothing but to free it. */
+/* What the outcome leaves to do if the caller is the only one to know the future, whose new word this is: nothing but
+ * to free it. It has no options, since it was settled without, and nobody can have taken or borrowed its value
+ * before. */
 static inline bool end_alone(weft_future *f, weft__thread *t, uint64_t word, void **value)
 {
-    if (weft__refs(word) != 1 || word & (WEFT__LENT_MASK | WEFT__TAKEN) || weft__options_of(f))
+    if (weft__refs(word) != 1)
         return false;
     if (value)
         *value = f->value;

@@ -3,18 +3,19 @@
  * Where tasks are, and how they become visible to thieves, is told in executor/forks.c; here is what the program calls,
  * and what makes a stolen function part of the job that forked it.
  *
- * The context travels with the task. While a thief runs it, weft__self.job is the job, so weft_cancelled, the token, the
- * registration of waits and the walk outwards along `outer` are as on the job's own thread: what stands on that thread's
- * stack below the job waits for it, and therefore for the task, wherever that runs. So several threads may be in one job
- * at a time; what they share of it is its word and its options (own_token.c), both made for that. The rest of
- * weft__self, the failure above all, is the thread's; a failure goes home with the value, and is the job's from the join
- * on, as if it had been said there.
+ * The context travels with the task. While a thief runs it, weft__self.job is the job, so weft_cancelled, the token,
+ * the registration of waits and the walk outwards along `outer` are as on the job's own thread: what stands on that
+ * thread's stack below the job waits for it, and therefore for the task, wherever that runs. So several threads may be
+ * in one job at a time; what they share of it is its word and its options (own_token.c), both made for that. The rest
+ * of weft__self, the failure above all, is the thread's; a failure goes home with the value, and is the job's from the
+ * join on, as if it had been said there.
  *
- * Who joins a stolen task first helps the thief, with what the thief's own tasks have forked, and only then blocks. In
- * the thief's deque there is nothing else: it stole when it had nothing visible itself, as a thread that looks for work
- * or as one that waits in a join, whose older tasks are taken likewise; and what it has run on top since belongs to the
- * task (Wagner and Calder, "Leapfrogging", PPoPP 1993). So a join adds no dependency, and what it runs fits into the
- * job that waits.
+ * Who joins a stolen task first helps the thief, with what the thief has forked in it, and only then blocks. As long as
+ * the task is not done there is nothing else in the thief's deque: it stole when it had nothing visible itself, as a
+ * thread that looks for work or as one that waits in a join, whose older tasks are taken likewise; and what it has run
+ * on top since belongs to the task (Wagner and Calder, "Leapfrogging", PPoPP 1993). When the task is done the deque may
+ * fill with anything, so who helps takes from it only what was there before (weft__forks_steal_part). So a join adds no
+ * dependency, and what it runs fits into the job that waits.
  *
  * A thread may be ended by a function that it has stolen. It then keeps no stack, so which tasks were on it is noted in
  * the tasks, whose memory the owner keeps: `outer`, and in `interrupted` the job that ran here before. */
@@ -60,22 +61,22 @@ void weft__run_stolen(weft_task *task)
 weft_future *weft__stolen_abandon(weft_future *job)
 {
     weft__self_t *self = &weft__self;
-    weft_task *task = self->stolen;
-    while (task && task->job == job) {
+    for (;;) {
+        weft_task *task = self->stolen;
+        weft__forks_abandon(self->thread, job, task);
+        if (!task || task->job != job)
+            return job;
         job = task->interrupted;
         self->stolen = task->outer;
         weft__fork_done(task, NULL, -EOWNERDEAD);
-        task = self->stolen;
-        weft__forks_abandon(self->thread, task);
     }
-    return job;
 }
 
 /* ---- joining what was stolen ---- */
 
 static bool is_done(void *task)
 {
-    return atomic_load_explicit(weft__fork_state(task), memory_order_acquire) == WEFT__FORK_DONE;
+    return weft__fork_is_done(task);
 }
 
 /* Runs something that the task waits for. */
@@ -84,11 +85,11 @@ static bool help(weft__thread *t, weft_task *task)
     weft__thread *thief = atomic_load_explicit(weft__fork_thief(task), memory_order_acquire);
     if (!thief || t->depth >= WEFT__INLINE_DEPTH || weft__stack_is_low(t))
         return false;
-    weft_task *below = weft__forks_steal(t, thief);
-    if (!below)
+    weft_task *part = weft__forks_steal_part(t, thief, task);
+    if (!part)
         return false;
     t->depth++;
-    weft__run_stolen(below);
+    weft__run_stolen(part);
     t->depth--;
     return true;
 }
@@ -96,13 +97,13 @@ static bool help(weft__thread *t, weft_task *task)
 static bool done_soon(weft__thread *t, weft_task *task)
 {
     unsigned rounds = t->executor->may_spin ? SPINS : 1;
-    for (unsigned i = 0; i < rounds; i++) {
-        if (is_done(task))
-            return true;
-        if (help(t, task))
+    for (unsigned i = 0; i < rounds && !is_done(task);) {
+        if (help(t, task)) {
             i = 0;
-        else
+        } else {
             weft__pause();
+            i++;
+        }
     }
     return is_done(task);
 }
@@ -118,7 +119,8 @@ static void wait_blocked(weft__thread *t, weft_task *task)
     weft__wait wait = {.ready = is_done, .context = task, .all = true, .deaf = true};
     if (!weft__block(&wait, INT64_MAX))
         return;
-    /* Nobody can stand in. The thief has a place of its own, so it will come to its end. */
+    /* Nobody can stand in, because all the spares that there may be are in use; so this place is lost until the thief
+     * has come to its end. */
     for (uint32_t bell = weft__bell_read(t); !is_done(task); bell = weft__bell_read(t))
         weft__bell_wait(t, bell, INT64_MAX);
 }

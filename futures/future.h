@@ -251,6 +251,7 @@ uint64_t weft__lend_unlocked(weft_future *f); /* the rare part of what follows: 
 static inline bool weft__lend_done(weft_future *f, uint64_t *word)
 {
     uint64_t seen = atomic_load_explicit(&f->word, memory_order_relaxed);
+    WEFT_POINT();
     /* An addition cannot refuse, so beyond half of what there is room for each step is looked at: between this look and
      * the addition there are not as many threads as would fill the other half. */
     if (!weft__done(seen) || seen & (WEFT__LOCK | WEFT__HALF_FULL))
@@ -361,8 +362,9 @@ void weft__own_tokens_forked(void); /* in the child of a fork */
 
 /* fork_join.c */
 void weft__run_stolen(weft_task *task); /* on a thief */
-/* On a thread that is being ended: if the innermost thing on its stack is a stolen task of `job`, that one is completed.
- * Answers the job that was interrupted by it, else `job` itself. */
+/* On a thread that is being ended, by or inside `job`: what that has forked there is forgotten, and if it is a stolen
+ * task of `job` that stands innermost on the stack, the task is completed, and the same done with the job that it has
+ * interrupted. Answers the job that is to be settled next. */
 weft_future *weft__stolen_abandon(weft_future *job);
 
 /* job.c */

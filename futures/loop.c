@@ -6,14 +6,22 @@
  * of another executor the wait comes first: when it is registered, for others to see that they must not wait for this
  * job in turn, and another thread stands in for this one, the loop's job goes into the queue.
  *
- * weft_fail takes its note in a field of the thread. Around each call of the program's that field is set aside, so what
- * a piece says is the loop's and the job that calls the loop fails only if it says so itself. */
+ * weft_fail takes its note in a field of the thread. That field is set aside for the whole loop and cleared before each
+ * piece, so what a piece says is the loop's and the job that calls the loop fails only if it says so itself. */
 #include "loop.h"
+
+/* A half that ended the thread of who had stolen it has failed the loop, and counts there by its place in the range; it
+ * must not fail the job, whose failure would go before those of the pieces below it. */
+static void run_here(weft__loop *l)
+{
+    int outer_failure = weft__self.failure;
+    l->code = l->body(l);
+    weft__self.failure = outer_failure;
+}
 
 static void *in_job(void *loop)
 {
-    weft__loop *l = loop;
-    l->code = l->body(l);
+    run_here(loop);
     return NULL;
 }
 
@@ -50,12 +58,14 @@ static int run_from_outside(weft__loop *l)
     weft_future *f = weft_submit(l->executor, in_job, l);
     if (!f)
         return -errno;
-    int code = weft__wait_done(f, WEFT_FOREVER, true);
-    if (code) { /* too deep, or nobody can stand in; but what f runs uses this stack */
-        weft_cancel(f);
-        weft__wait_settled(f);
-    }
-    return outcome(l, f);
+    int refused = weft__wait_done(f, WEFT_FOREVER, true);
+    if (!refused)
+        return outcome(l, f);
+    /* Nobody can stand in, or it is too deep; but what f runs uses this stack. */
+    bool never_run = weft_cancel(f) == WEFT_CANCEL_DONE;
+    weft__wait_settled(f);
+    int code = outcome(l, f);
+    return never_run ? refused : code;
 }
 
 int weft__loop_run(weft__loop *l, weft_executor *executor)
@@ -72,9 +82,7 @@ int weft__loop_run(weft__loop *l, weft_executor *executor)
         return run_from_outside(l);
     if (self->job->executor != l->executor)
         return run_from_foreign_job(l);
-    int outer_failure = weft__loop_enter();
-    l->code = l->body(l);
-    self->failure = outer_failure; /* a stolen half that ended its thread is the loop's failure, not the job's */
+    run_here(l);
     return l->code;
 }
 
@@ -86,18 +94,10 @@ int weft__loop_look(weft__loop *l, size_t begin)
     return WEFT__UNLIKELY(weft_cancelled()) ? -ECANCELED : 0;
 }
 
-int weft__loop_enter(void)
-{
-    int outer_failure = weft__self.failure;
-    weft__self.failure = 0;
-    return outer_failure;
-}
-
-int weft__loop_leave(weft__loop *l, int outer_failure, size_t last)
+int weft__loop_leave(weft__loop *l, size_t last)
 {
     weft__fork_check(l->executor);
     int code = weft__self.failure;
-    weft__self.failure = outer_failure;
     if (WEFT__LIKELY(code == 0))
         return 0;
     /* relaxed, as the look: nothing is read on the strength of it. */

@@ -48,16 +48,20 @@ int weft__loop_run(weft__loop *l, weft_executor *executor);
 int weft__loop_look(weft__loop *l, size_t begin);
 
 /* Before a piece that may take long: a thread that forks lets others have a few tasks at a time and more when it forks
- * or joins again, which it does not in a piece. So it lets them have all now. */
+ * or joins again, which it does not in a piece. So it lets them have all now, as far as its deque has room. */
 static inline void weft__loop_offer(void)
 {
     weft__forks_publish(weft__self.thread);
 }
 
-/* Around each call of a function of the program's: enter gives what leave is to be handed. The answer of leave is what
- * the function said by weft_fail, 0 for nothing; then no piece above `last` is begun any more. */
-int weft__loop_enter(void);
-int weft__loop_leave(weft__loop *l, int outer_failure, size_t last);
+/* Around each call of a function of the program's. The answer of leave is what the function said by weft_fail, 0 for
+ * nothing; then no piece above `last` is begun any more. */
+static inline void weft__loop_enter(void)
+{
+    weft__self.failure = 0; /* of a stolen half that ended its thread, if anything: its code tells of that */
+}
+
+int weft__loop_leave(weft__loop *l, size_t last);
 
 /* Are there so few pieces that each is to be open to others at once, at the price of some forks? With one worker nobody
  * would take it. */

@@ -441,6 +441,7 @@ static int attach_input(weft__many *g, size_t i, size_t *spare)
 {
     weft_future *input = g->inputs[i];
     if (!weft__done(weft__word(input))) {
+        WEFT_POINT();
         switch (weft__attach_direct(input, g)) {
         case WEFT__ATTACHED:
             return 0;
@@ -480,6 +481,7 @@ void weft__many_publish(weft__many *g)
 {
     const weft__many_ops *ops = weft__many_ops_of(g);
     weft__future_publish(&g->base, 1 + ops->own, 0);
+    WEFT_POINT();
     /* seq_cst, before the look whether it is decided: see note_first. */
     atomic_store_explicit(&g->made, true, memory_order_seq_cst);
     if (is_decided(g))

@@ -1,19 +1,22 @@
 /* outside.c: how a thread that is not weft's waits for a future.
  *
- * To sleep and to be woken costs such a thread, and the worker that wakes it, more than a small job; on another CPU that
- * has gone idle it costs as much as a thousand of them. So it does one of three things.
+ * To sleep and to be woken costs such a thread, and the worker that wakes it, more than a small job; on another CPU
+ * that has gone idle it costs as much as a thousand of them. So it does one of three things.
  *
  *   1. It spins, if a worker sleeps: then there is likely to be a CPU that nobody needs. How long is learnt
  *      (executor/spin.h).
- *   2. It naps, if it is seen to await handle after handle: it has submitted many jobs since it last slept here, slept for
- *      one of them, and is here again without having submitted another. Woken for each job it would run for a moment
- *      each time; instead it is told when a worker finds nothing more to do, at the latest after NAP_NS, and by then many
- *      handles are done that it need not wait for. After NAPS naps of no use it takes no more of them.
+ *   2. It naps, if it is seen to await handle after handle: it has submitted many jobs since it last slept here, slept
+ *      for one of them, and is here again without having submitted another. Woken for each job it would run for a
+ *      moment each time; instead it is told when a worker finds nothing more to do, at the latest after NAP_NS, and by
+ *      then many handles are done that it need not wait for. After NAPS naps of no use it takes no more of them. Only
+ *      for what a worker brings, jobs and their mirrors: nobody rings when a promise is resolved or a sleep is over.
  *   3. It sleeps on the future's word (settle.c), to be woken by who settles it.
  *
  * A nap has a time limit, so its bell need not be exact: a ring that is missed costs the rest of the nap, and what is
- * slow is at most NAP_NS late, or a sixteenth of the time that the row has taken so far, up to LONG_NAP_NS. No wait naps
- * twice. Threads that wait for one job at a time sleep exactly, whatever else the executor has to do. */
+ * slow is at most NAP_NS late, or a sixteenth of the time that the row has taken so far, up to LONG_NAP_NS. No wait
+ * naps twice. Threads that wait for one job at a time sleep exactly, whatever else the executor has to do; and so do
+ * those that have submitted something to another executor meanwhile. What is known of a row stands in the thread's
+ * port. */
 #include "future.h"
 
 #include <errno.h>
@@ -43,48 +46,48 @@ static bool done_soon(weft_future *f)
     return false;
 }
 
-/* How many jobs has this thread submitted to e so far? */
-static uint64_t submitted(weft_executor *e)
+/* This thread's port if it awaits handle after handle of e; else NULL. */
+static weft__port *in_a_row(weft_executor *e)
 {
-    const weft__port *port = weft__port_find(e);
+    weft__port *port = weft__port_find(e);
+    if (!port) /* what it submitted last went elsewhere, if anything did */
+        return NULL;
     /* Relaxed: this thread is the only one to write it. */
-    return port ? atomic_load_explicit(&port->counts.submitted, memory_order_relaxed) : 0;
+    uint64_t now = atomic_load_explicit(&port->counts.submitted, memory_order_relaxed);
+    if (port->slept_at == now)
+        return port->naps > 0 ? port : NULL;
+    port->naps = now - port->slept_at >= MANY ? NAPS : 0;
+    port->slept_at = now;
+    port->in_a_row_since = weft__now();
+    return NULL;
 }
 
-/* Does this thread await handle after handle? */
-static bool in_a_row(weft_executor *e)
+/* Will a worker settle it, and then run out of work some time? */
+static bool comes_from_worker(weft_future *f)
 {
-    weft__self_t *self = &weft__self;
-    uint64_t now = submitted(e);
-    if (self->slept_in == e->id && self->slept_at == now)
-        return self->naps > 0;
-    uint64_t before = self->slept_in == e->id ? self->slept_at : 0;
-    self->naps = now - before >= MANY ? NAPS : 0;
-    self->slept_in = e->id;
-    self->slept_at = now;
-    self->in_a_row_since = weft__now();
-    return false;
+    for (weft__kind kind; (kind = weft__ops_of(f)->kind) == WEFT__WAIT_FOR || kind == WEFT__SHIELD;)
+        f = weft__ops_of(f)->input(f); /* constant, and held by the mirror */
+    return weft__runs_function(f);
 }
 
 /* Longer, the longer the row has taken: what was late is late by a small part of it. */
-static int64_t nap_length(int64_t now)
+static int64_t nap_length(const weft__port *port, int64_t now)
 {
-    int64_t length = (now - weft__self.in_a_row_since) / NAP_PART;
+    int64_t length = (now - port->in_a_row_since) / NAP_PART;
     return length < NAP_NS ? NAP_NS : length < LONG_NAP_NS ? length : LONG_NAP_NS;
 }
 
-static void nap(weft_future *f, int64_t deadline)
+static void nap(weft__port *port, weft_future *f, int64_t deadline)
 {
-    weft__self_t *self = &weft__self;
     int64_t now = weft__now();
-    int64_t end = weft__deadline(now, nap_length(now));
+    int64_t end = weft__deadline(now, nap_length(port, now));
     uint32_t bell = weft__nap_begin(f->executor);
     int code = weft__done(weft__word(f)) ? 0 : weft__nap(f->executor, bell, end < deadline ? end : deadline);
     weft__nap_end(f->executor);
     if (weft__done(weft__word(f)))
-        self->naps = NAPS;
+        port->naps = NAPS;
     else if (code)
-        self->naps--;
+        port->naps--;
 }
 
 static int sleep_exactly(weft_future *f, int64_t deadline)
@@ -102,12 +105,14 @@ int weft__wait_outside(weft_future *f, int64_t deadline)
 {
     if (done_soon(f))
         return 0;
-    if (in_a_row(f->executor)) {
-        nap(f, deadline);
+    weft__port *row = comes_from_worker(f) ? in_a_row(f->executor) : NULL;
+    if (row) {
+        nap(row, f, deadline);
         return sleep_exactly(f, deadline);
     }
     int64_t from = weft__now();
     int code = sleep_exactly(f, deadline);
-    weft__spin_slept(&weft__self.spin, weft__now() - from);
+    if (!code) /* a limit that is short says nothing about what is awaited */
+        weft__spin_slept(&weft__self.spin, weft__now() - from);
     return code;
 }

@@ -11,6 +11,9 @@
  * piece is timed. A length belongs to a strand: what one thread runs of a loop without a steal in between. A thief
  * begins with the length that its victim had when it forked.
  *
+ * What a thread keeps private of its halves nobody can have while it is in a piece. So all of it is offered before a
+ * piece of a loop that has few of them, and before one that may be long: after one that was, or as the first of a strand.
+ *
  * Where it comes from: Tzannes, Caragea, Barua and Vishkin, "Lazy binary splitting: a run-time adaptive work-stealing
  * scheduler" (PPoPP 2010) for the cutting on demand, here done by the forks' being private until somebody asks; timing
  * pieces to find the grain: Acar, Charguéraud and Rainey, "Oracle-guided scheduling for controlling granularity in
@@ -30,6 +33,7 @@ typedef struct for_loop {
     weft_range_fn *fn; /* constant, as the next */
     size_t most;       /* elements of the longest piece */
     bool timed;        /* no grain was given: base.grain is 1 */
+    bool watched;      /* timed, and with others to whom pieces may be offered */
 } for_loop;
 
 /* Used by its thread alone. */
@@ -37,7 +41,7 @@ typedef struct strand {
     const weft__self_t *self; /* of which thread; constant */
     size_t length;            /* a range of up to so many elements is not cut any more */
     int64_t since;            /* the clock when the last piece ended, or when the strand last had to wait */
-    bool slow;                /* the last piece took so long that an offer costs nothing beside it */
+    bool slow;                /* for all we know the next piece takes so long that an offer costs nothing beside it */
 } strand;
 
 /* The upper half of a range, on the stack of who cut it. */
@@ -60,7 +64,7 @@ static void *run_half(void *argument)
         h->code = run(h->loop, h->strand, h->begin, h->end);
         return NULL;
     }
-    strand own = {&weft__self, h->length, h->loop->timed ? weft__now() : 0, false};
+    strand own = {&weft__self, h->length, h->loop->timed ? weft__now() : 0, h->loop->watched};
     h->stolen = true;
     h->code = run(h->loop, &own, h->begin, h->end);
     return NULL;
@@ -81,13 +85,13 @@ static int run_piece(for_loop *l, strand *s, size_t begin, size_t end)
 {
     if (l->base.open || s->slow)
         weft__loop_offer();
-    int outer_failure = weft__loop_enter();
+    weft__loop_enter();
     l->fn(begin, end, l->base.data);
-    int code = weft__loop_leave(&l->base, outer_failure, begin);
+    int code = weft__loop_leave(&l->base, begin);
     if (l->timed) {
         int64_t now = weft__now(), took = now - s->since;
         s->length = next_length(l, end - begin, took);
-        s->slow = took > PIECE / 4 && l->base.executor->workers > 1;
+        s->slow = took > PIECE / 4 && l->watched;
         s->since = now;
     }
     return code;
@@ -121,7 +125,8 @@ static int run(for_loop *l, strand *s, size_t begin, size_t end)
 static int run_all(weft__loop *base)
 {
     for_loop *l = (for_loop *)(void *)base;
-    strand s = {&weft__self, base->grain, l->timed ? weft__now() : 0, false};
+    l->watched = l->timed && base->executor->workers > 1;
+    strand s = {&weft__self, base->grain, l->timed ? weft__now() : 0, l->watched};
     base->open = weft__loop_open(base, weft__loop_pieces(base->end - base->begin, base->grain));
     if (l->timed) {
         l->most = (base->end - base->begin) / PIECES_PER_WORKER / base->executor->workers;

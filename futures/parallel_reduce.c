@@ -39,7 +39,7 @@ typedef struct reduction {
     const void *identity;
     size_t size;          /* of an accumulator */
     size_t parts;         /* how many */
-    size_t part;          /* elements of each, a multiple of the grain; the last may have fewer. SIZE_MAX: it has all */
+    size_t part;          /* elements of each, a multiple of the grain; the last may have fewer */
     unsigned char *block; /* a place for each part; the whole uses the first. NULL: the accumulators are small */
     size_t stride;        /* bytes from one place to the next */
     void *result;
@@ -81,9 +81,9 @@ static int reduce_part(reduction *r, size_t part, unsigned char *into)
         int code = weft__loop_look(l, begin);
         if (code)
             return code;
-        int outer_failure = weft__loop_enter();
+        weft__loop_enter();
         r->fn(begin, next, into, l->data);
-        if ((code = weft__loop_leave(l, outer_failure, begin)))
+        if ((code = weft__loop_leave(l, begin)))
             return code;
     }
     return 0;
@@ -91,9 +91,9 @@ static int reduce_part(reduction *r, size_t part, unsigned char *into)
 
 static int combine(reduction *r, size_t last, unsigned char *into, const unsigned char *from)
 {
-    int outer_failure = weft__loop_enter();
+    weft__loop_enter();
     r->combine(into, from, r->base.data);
-    return weft__loop_leave(&r->base, outer_failure, part_begin(r, last - 1));
+    return weft__loop_leave(&r->base, part_begin(r, last - 1));
 }
 
 static int reduce(reduction *r, size_t first, size_t last, unsigned char *into)
@@ -138,7 +138,7 @@ static void divide(reduction *r, size_t grain)
     size_t pieces = weft__loop_pieces(n, grain), of_part = weft__loop_pieces(pieces, most);
     l->grain = grain;
     r->parts = weft__loop_pieces(pieces, of_part);
-    r->part = r->parts == 1 ? n : of_part * grain;
+    r->part = of_part * grain;
 }
 
 /* For large accumulators; see above. */

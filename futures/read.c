@@ -42,9 +42,8 @@ static int mark_source(weft_future *source, bool strict, uint64_t most)
 }
 
 /* Marks the value as moved out at every level, or at none. Each level may be lent to the mirror above it and to nobody
- * else. The mirrors are locked from the top down to the mark, and who lends one that is
- * locked waits for that and looks again (weft__lend, weft__lend_done): so who attaches to one of them meanwhile sees the
- * mark, or is seen. */
+ * else. The mirrors are locked from the top down to the mark, and who lends one that is locked waits for that and looks
+ * again (weft__lend, weft__lend_done): so who attaches to one of them meanwhile sees the mark, or is seen. */
 static int mark_taken(weft_future *f)
 {
     weft_future *source = f;
@@ -52,6 +51,7 @@ static int mark_taken(weft_future *f)
     for (weft_future *input; (input = input_of(source)); source = input) {
         weft__lock(source);
         alone = alone && lent(source) == (source == f ? 0 : 1);
+        WEFT_POINT();
     }
     bool strict = has_destructor(source);
     int code = strict && !alone ? -EBUSY : mark_source(source, strict, f == source ? 0 : 1);

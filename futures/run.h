@@ -1,9 +1,9 @@
 /* run.h: the steps that every job takes from its queue to its outcome, inline: they are what a job costs.
  *
- * job.c takes them for whatever comes out of a queue, await.c for a job that is awaited by who has just submitted it. On
- * the thread that runs the job. A plain job has no options: no name, no destructor, no token, no copy of its argument,
- * and nobody takes its time. What is rare is left to the functions in settle.c and job.c: each step here is the common
- * case of one there, and under the same rules (future.h, settle.c). */
+ * job.c takes them for whatever comes out of a queue, await.c for a job that is awaited by who has just submitted it.
+ * On the thread that runs the job. A plain job has no options: no name, no destructor, no token, no copy of its
+ * argument, and nobody takes its time. What is rare is left to the functions in settle.c and job.c: each step here is
+ * the common case of one there, and under the same rules (future.h, settle.c). */
 #ifndef WEFT__RUN_H
 #define WEFT__RUN_H
 

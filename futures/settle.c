@@ -9,10 +9,10 @@
  * few instructions by who attaches, detaches or settles, one at a time, and never while foreign code runs; who finds it
  * held spins a little and then sleeps on the word like any SLEEPER. Several at once only by who takes a value through
  * mirrors, from the top down (read.c).
- *   - The settler of a future with a list takes LOCK, takes the whole list, and gives LOCK up in the same step that makes
- *     the future done.
- *   - If LOCK is held by an attacher when the settler comes, the settler waits for it. (To leave the list to the attacher
- *     would be quicker, but then the future could be seen done before its callbacks are posted.)
+ *   - The settler of a future with a list takes LOCK, takes the whole list, and gives LOCK up in the same step that
+ *     makes the future done.
+ *   - If LOCK is held by an attacher when the settler comes, the settler waits for it. (To leave the list to the
+ *     attacher would be quicker, but then the future could be seen done before its callbacks are posted.)
  *   - So each node is either taken by the settler, and notified once, or detached, and never notified.
  * A taken node has previous == NULL; its next links it into the notifying thread's own list of what to notify, so that
  * a chain of derived futures of any length settles in a loop, not by recursion.

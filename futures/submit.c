@@ -78,8 +78,8 @@ static inline void job_init(weft_future *f, weft_executor *e, const weft__future
     WEFT__PROBE2(job__submit, f, fn);
 }
 
-/* Release, partner of the acquire load in shutdown's walk, which may meet the job before any queue does. Workers come by
- * way of the queue, whose own order publishes the job to them. */
+/* Release, partner of the acquire load in shutdown's walk, which may meet the job before any queue does. Workers come
+ * by way of the queue, whose own order publishes the job to them. */
 static inline void job_publish(weft_future *f, unsigned references)
 {
     atomic_store_explicit(&f->word, references * WEFT__REF, memory_order_release);
@@ -290,8 +290,8 @@ static inline bool submit_simply(weft_executor *e, weft__port *port, weft__threa
     return true;
 }
 
-/* Likewise, for any caller. True: *future is the job, or NULL with errno. With one reference, the queue's, it may be gone
- * and only tells that it was accepted. */
+/* Likewise, for any caller. True: *future is the job, or NULL with errno. With one reference, the queue's, it may be
+ * gone and only tells that it was accepted. */
 static inline bool submit_at_hand(weft_executor *e, weft_fn *fn, void *arg, unsigned references, weft_future **future)
 {
     const weft__self_t *self = &weft__self;

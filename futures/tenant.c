@@ -78,7 +78,10 @@ static void visit(void *object, void *data)
 {
     weft_future *f = object;
     catch *c = data;
-    if (weft__refs(weft__word(f)) == 0 || weft__done(weft__word(f)))
+    /* seq_cst, after the seal or the phase was written; partner of weft__future_publish, after which the maker looks at
+     * these. */
+    uint64_t word = atomic_load_explicit(&f->word, memory_order_seq_cst);
+    if (weft__refs(word) == 0 || weft__done(word))
         return;
     if (weft__is_plain_job(f) && !(c->queued && is_enclosed(f)))
         return;

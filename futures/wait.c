@@ -81,28 +81,37 @@ static bool leads_back(const weft__thread *t, weft_future *f)
     return false;
 }
 
-static bool would_wait_for_itself(weft__thread *t)
+/* A job that was asked to stop is not refused, as in thread_leads_back: what it waits for would cut short its wait. */
+static bool would_wait_for_itself(weft__thread *t, const weft__wait *wait)
 {
+    if (!wait->passes_cancel_on && !wait->deaf && t->job && weft__job_cancelled(t->job))
+        return false;
     for (weft__thread *w = waits; w; w = w->next_waiting)
         w->visited = false;
     t->visited = true;
     return stuck_behind(t, t);
 }
 
-static int wait_register(weft__thread *t, const weft__wait *wait)
+/* Under waits_lock: what t needs from now on, and for which job. */
+static void needs(weft__thread *t, weft_future *job, const weft__wait *wait)
 {
-    pthread_mutex_lock(&waits_lock);
-    t->job = weft__self.job;
+    t->job = job;
     t->awaits = wait->futures;
     t->awaits_count = wait->n;
     t->awaits_all = wait->all;
     t->awaits_uncut = wait->passes_cancel_on;
+}
+
+static int wait_register(weft__thread *t, const weft__wait *wait)
+{
+    pthread_mutex_lock(&waits_lock);
+    needs(t, weft__self.job, wait);
     t->next_waiting = waits;
     t->link_waiting = &waits;
     if (waits)
         waits->link_waiting = &t->next_waiting;
     waits = t;
-    bool never = would_wait_for_itself(t);
+    bool never = would_wait_for_itself(t, wait);
     pthread_mutex_unlock(&waits_lock);
     return never ? -EDEADLK : 0;
 }
@@ -132,6 +141,7 @@ static int block_loop(weft__thread *t, const weft__wait *wait, int64_t deadline)
             uint64_t word = weft__word(weft__self.job);
             weft__cancel(wait->futures[0], weft__reason_below(weft__reason(word)));
             weft__fork_check(t->executor); /* after free_arg */
+            weft__block_continued(t);      /* likewise: it may have submitted */
             passed_on = true;
             continue;
         }
@@ -141,15 +151,43 @@ static int block_loop(weft__thread *t, const weft__wait *wait, int64_t deadline)
     }
 }
 
+/* A free_arg, called by the loop above for a job that the wait has cancelled, waits in turn. The thread is off duty
+ * already, and stays so; it is known as one that needs what this wait is for, and then again what the outer one is. */
+static int block_within(weft__thread *t, const weft__wait *wait, int64_t deadline, bool untimed)
+{
+    weft_future *outer_job = t->job;
+    const weft__wait outer = {NULL, NULL, t->awaits, t->awaits_count, t->awaits_all, t->awaits_uncut, false};
+    bool never = false;
+    if (untimed) {
+        pthread_mutex_lock(&waits_lock);
+        needs(t, weft__self.job, wait);
+        never = would_wait_for_itself(t, wait);
+        pthread_mutex_unlock(&waits_lock);
+    }
+    weft__block_continued(t);
+    int code = never ? -EDEADLK : block_loop(t, wait, deadline);
+    if (untimed) {
+        pthread_mutex_lock(&waits_lock);
+        needs(t, outer_job, &outer);
+        pthread_mutex_unlock(&waits_lock);
+    }
+    return code;
+}
+
 int weft__block(const weft__wait *wait, int64_t deadline)
 {
     weft__thread *t = weft__self.thread;
     bool untimed = deadline == INT64_MAX && wait->n > 0; /* of something that is no future no circle is known */
+    if (t->off_duty)
+        return block_within(t, wait, deadline, untimed);
+    WEFT_POINT();
     int code = untimed ? wait_register(t, wait) : 0;
     if (!code)
         code = weft__block_begin(t);
     if (!code) {
+        t->off_duty = true;
         code = block_loop(t, wait, deadline);
+        t->off_duty = false;
         weft__block_end(t);
     }
     if (untimed)

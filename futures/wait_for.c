@@ -211,6 +211,7 @@ static weft_future *wrap(wrapper *w)
     weft_future *f = &w->timed.base;
     weft__hold_unseen(f); /* the node's */
     weft__future_publish(f, 1, 0);
+    WEFT_POINT();
     if (!weft__attach_seen(w->input, &w->node)) {
         if (weft__word(w->input) & WEFT__TAKEN)
             w->timed.flags |= WAS_TAKEN;
@@ -239,6 +240,7 @@ weft_future *weft_wait_for(weft_future *input, int64_t timeout, unsigned flags)
     bool timed = timeout > 0 && weft__timed_arm(&w->timed.base, timeout);
     int64_t deadline = w->timed.timer.deadline;
     weft_future *f = wrap(w);
+    WEFT_POINT();
     if (timed && weft__done(weft__word(f)))
         weft__timed_spare(f);
     else if (timed && !weft__timed_post(f, deadline))

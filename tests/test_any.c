@@ -183,6 +183,27 @@ static void test_any_of_inputs_done_before(void **state)
     test_destroy(executor);
 }
 
+/* None is left that could still tell it. */
+static void test_any_of_nothing_but_inputs_done_before(void **state)
+{
+    (void)state;
+    int value;
+    void *taken = NULL;
+    weft_executor *executor = test_executor(0);
+    inputs in = inputs_make(executor, 3);
+    weft_promise_reject(in.promise[0], 4);
+    weft_promise_resolve(in.promise[1], &value, NULL);
+    weft_promise_resolve(in.promise[2], NULL, NULL);
+    weft_future *first = any(executor, in.future, 3);
+    assert_true(weft_future_done(first));
+    assert_won(first, &value, 1);
+    assert_int_equal(weft_future_take(first, &taken), 0);
+    assert_ptr_equal(taken, &value);
+    weft_future_release(first);
+    inputs_free(&in);
+    test_destroy(executor);
+}
+
 static void test_any_bad_arguments_are_refused(void **state)
 {
     (void)state;
@@ -475,6 +496,7 @@ int main(void)
         TEST(test_any_fails_with_the_first_failure_when_all_have),
         TEST(test_any_timed_out_input_counts_as_failed),
         TEST(test_any_of_inputs_done_before),
+        TEST(test_any_of_nothing_but_inputs_done_before),
         TEST(test_any_bad_arguments_are_refused),
         TEST(test_any_cancel_is_done_at_once_and_reaches_the_inputs),
         TEST(test_any_a_deadline_travels_down_unchanged),

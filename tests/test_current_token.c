@@ -3,7 +3,10 @@
  * Discipline. The jobs look for themselves (TEST_EXPECT) and wait for the flag with patience, because a request reaches
  * a token soon and not at once. Jobs that must run inside a wait for them are submitted on an executor of one worker by
  * the job that awaits them. */
+#include "points.h"
 #include "scopes.h"
+
+#include "token.h"
 
 static void look_outside_a_job(void *data)
 {
@@ -398,6 +401,56 @@ static void test_shd_03_tokens_of_running_jobs(void **state)
     }
 }
 
+/* ---- two threads in one job ---- */
+
+/* What a function could do that the job has forked, as soon as it would find a token: to make one here might be to come
+ * back into the slab where this thread stands in it. */
+static void cancel_own_token(void *job)
+{
+    weft_counters counters;
+    const weft__options *options = weft__options_of(job);
+    weft_token *token = options ? atomic_load_explicit(&options->own.token, memory_order_acquire) : NULL;
+    if (!token)
+        return;
+    TEST_EXPECT(weft_current_token() == token);
+    weft_token_cancel(token);
+    /* The coordinator sees to what hangs on it now, unless the thread whose point this is has the list in hand. */
+    if (atomic_load_explicit(&token->lock.word, memory_order_relaxed) == 0)
+        weft_counters_read(&counters);
+}
+
+static bool is_asked(void *unused)
+{
+    (void)unused;
+    return weft_cancelled();
+}
+
+static void *find_it_set(void *k)
+{
+    points_at((uintptr_t)k, cancel_own_token, weft__self.job);
+    weft_token *token = weft_current_token();
+    bool reached = points_reached();
+    TEST_EXPECT(weft_current_token() == token);
+    TEST_EXPECT(!weft_token_cancelled(token) || test_until(is_asked, NULL));
+    return reached ? k : NULL;
+}
+
+/* Another thread that is in the same job sets the token, and all that it knows of is seen to, at each point while this
+ * thread makes it. */
+static void test_current_token_is_set_while_it_is_made(void **state)
+{
+    (void)state;
+    weft_executor *executor = test_executor(0);
+    void *reached = executor;
+    for (uintptr_t k = 1; reached; k++) {
+        weft_future *job = weft_submit(executor, find_it_set, (void *)k);
+        assert_done_soon(job);
+        assert_int_equal(weft_await(job, &reached), 0);
+    }
+    assert_tokens_soon(0);
+    test_destroy(executor);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -411,6 +464,7 @@ int main(void)
         TEST(test_current_token_of_a_job_that_ends_its_thread),
         TEST(test_blk_10_an_inline_job_has_a_token_of_its_own),
         TEST(test_shd_03_tokens_of_running_jobs),
+        TEST(test_current_token_is_set_while_it_is_made),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return points_result(cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -16,6 +16,8 @@
 
 #define weft__deque_init         explored_init
 #define weft__deque_steal        explored_steal
+#define weft__deque_look         explored_look
+#define weft__deque_take_seen    explored_take_seen
 #define weft__deque_visible      explored_visible
 #define weft__deque_size         explored_size
 #define weft__deque_length       explored_length

@@ -1,62 +1,9 @@
-/* test_join.c: fork-join on one worker and, with gates, on several: order, results, context, and what a join does.
+/* test_join.c: fork-join on one worker and, with gates, on several: order, results, and what a join does.
  *
- * Discipline. A test that needs a task to be stolen forks it and then forks and joins trifles until it was entered by
- * another thread: a thread offers its tasks when it forks or joins. What decides an outcome stands behind a latch or a
- * gate. Process forks stand in test_join_fork.c, races in test_join_threads.c. */
-#include "fixtures.h"
-
-#include <weft/fork_inline.h>
-
-static void *run_in(weft_executor *executor, weft_fn *fn, void *arg)
-{
-    void *value = NULL;
-    assert_int_equal(weft_run(executor, fn, arg, &value), 0);
-    return value;
-}
-
-/* A function that notes who runs it, says so, passes a gate and does something. */
-typedef struct step {
-    weft_fn *fn; /* set by the test, as the next three; what it does, NULL: nothing */
-    void *arg;
-    test_latch *entered;
-    test_gate *gate;    /* NULL: none */
-    pthread_t thread;   /* written by the function, read after the join */
-    _Atomic(bool) runs; /* set by the function once thread is written */
-} step;
-
-static void *take_step(void *argument)
-{
-    step *s = argument;
-    s->thread = pthread_self();
-    atomic_store_explicit(&s->runs, true, memory_order_release);
-    test_latch_hit(s->entered);
-    if (s->gate)
-        test_gate_pass(s->gate);
-    return s->fn ? s->fn(s->arg) : s;
-}
-
-static void *trifle(void *arg)
-{
-    return arg;
-}
-
-/* In a job: returns when the task that was just forked is being run by another thread. */
-static void until_stolen(step *s)
-{
-    int64_t deadline = weft_now() + test_patience();
-    while (!atomic_load_explicit(&s->runs, memory_order_acquire) && weft_now() < deadline) {
-        weft_task poke;
-        weft_fork(&poke, trifle, NULL);
-        test_pause(20000);
-        weft_join(&poke);
-    }
-    TEST_EXPECT(atomic_load_explicit(&s->runs, memory_order_acquire) && !pthread_equal(s->thread, pthread_self()));
-}
-
-static step step_make(weft_fn *fn, void *arg, test_gate *gate)
-{
-    return (step){.fn = fn, .arg = arg, .entered = test_latch_make(), .gate = gate};
-}
+ * Discipline. As in join.h. Context, failures and weft_run stand in test_join_context.c, the ends of threads in
+ * test_join_end.c, process forks in test_join_fork.c, races in test_join_threads.c. */
+#include "join.h"
+#include "points.h"
 
 /* ---- order and results ---- */
 
@@ -148,15 +95,30 @@ static void test_in_a_hook_each_runs_in_its_join(void **state)
     test_destroy(executor);
 }
 
-static void *fib(void *argument)
+/* When weft has done with a thread of its own, destructors of the program's may still run there. */
+static pthread_key_t late_key;
+
+static void fork_late(void *log)
 {
-    uintptr_t n = (uintptr_t)argument;
-    if (n < 2)
-        return argument;
-    weft_task left;
-    weft_fork(&left, fib, (void *)(n - 1));
-    uintptr_t right = (uintptr_t)fib((void *)(n - 2));
-    return (void *)((uintptr_t)weft_join(&left) + right);
+    three_forks(log);
+}
+
+static void *set_late(void *log)
+{
+    TEST_EXPECT(pthread_setspecific(late_key, log) == 0);
+    return log;
+}
+
+static void test_at_the_end_of_a_worker_it_runs_at_once(void **state)
+{
+    (void)state;
+    assert_int_equal(pthread_key_create(&late_key, fork_late), 0);
+    test_log *log = test_log_make();
+    weft_executor *executor = test_executor(1);
+    run_in(executor, set_late, log);
+    test_destroy(executor);
+    assert_log(log, 0, 1, 2, 9);
+    pthread_key_delete(late_key);
 }
 
 static void *fib_inline(void *argument)
@@ -244,17 +206,6 @@ static void test_deep_recursion(void **state)
 
 /* ---- stolen ---- */
 
-static void *steal_one(void *argument)
-{
-    step *s = argument;
-    weft_task task;
-    weft_fork(&task, take_step, s);
-    until_stolen(s);
-    if (s->gate)
-        test_gate_open(s->gate);
-    return weft_join(&task);
-}
-
 static void test_an_idle_worker_takes_it(void **state)
 {
     (void)state;
@@ -330,6 +281,33 @@ static void test_what_is_forked_after_a_theft_can_be_taken(void **state)
     test_destroy(executor);
 }
 
+static void *fork_after_a_join(void *argument)
+{
+    asking *a = argument;
+    weft_task tasks[3];
+    weft_fork(&tasks[0], take_step, &a->steps[0]);
+    weft_fork(&tasks[1], take_step, &a->steps[1]); /* two can be taken */
+    weft_join(&tasks[1]);                          /* and now only one */
+    weft_fork(&tasks[2], take_step, &a->steps[2]);
+    test_gate_open(a->gate);
+    TEST_EXPECT(test_latch_wait(a->steps[2].entered, 1));
+    weft_join(&tasks[2]);
+    return weft_join(&tasks[0]);
+}
+
+static void test_what_is_forked_after_a_join_can_be_taken(void **state)
+{
+    (void)state;
+    weft_executor *executor = test_executor(2);
+    asking a = {.gate = test_block(executor, 1)};
+    for (int i = 0; i < 3; i++) {
+        a.steps[i] = step_make(NULL, NULL, NULL);
+    }
+    assert_ptr_equal(run_in(executor, fork_after_a_join, &a), &a.steps[0]);
+    test_unblock(a.gate);
+    test_destroy(executor);
+}
+
 /* The owner waits for a task whose thief stands at a gate: its worker runs other jobs meanwhile. */
 static void *join_at_gate(void *argument)
 {
@@ -349,6 +327,29 @@ static void test_a_join_that_blocks_gives_its_worker_away(void **state)
     assert_true(test_gate_await(s.gate, 1));
     int arg = 0;
     assert_ptr_equal(run_in(executor, trifle, &arg), &arg);
+    assert_false(weft_future_done(future));
+    test_gate_open(s.gate);
+    assert_done_soon(future);
+    assert_ok(future, &s);
+    weft_future_release(future);
+    test_destroy(executor);
+}
+
+/* And goes on to do so when its job is asked to stop. */
+static void test_a_join_that_blocks_does_not_hear_a_request(void **state)
+{
+    (void)state;
+    weft_executor *executor = test_executor(2);
+    step s = step_make(NULL, NULL, test_gate_make());
+    weft_future *future = weft_submit(executor, join_at_gate, &s);
+    assert_true(test_gate_await(s.gate, 1));
+    assert_int_equal(weft_cancel(future), WEFT_CANCEL_REQUESTED);
+    for (int i = 0; i < 10; i++) {
+        weft_future *other = weft_submit(executor, trifle, NULL);
+        assert_done_soon(other);
+        weft_future_release(other);
+        test_pause(MS);
+    }
     assert_false(weft_future_done(future));
     test_gate_open(s.gate);
     assert_done_soon(future);
@@ -446,293 +447,81 @@ static void test_forked_functions_may_block(void **state)
     test_destroy(executor);
 }
 
-/* ---- context ---- */
+/* A thief ends its task and goes on to another job while the owner is about to help it with that task. The other job
+ * has nothing to do with the join: it may need a lock that is held over it, or what comes behind it. */
+typedef struct passing {
+    uint64_t k; /* the point of the join at which the thief goes on */
+    step s;     /* stolen; stands at a gate */
+    test_gate *joins, *joined;
+    test_latch *forked;    /* hit by the other job when others can take what it has forked */
+    pthread_t owner;       /* written by the job, read by what the other one has forked */
+    _Atomic(bool) joining; /* by the job: it is in the join */
+} passing;
 
-static void *look_around(void *argument)
+static void go_on(void *argument)
 {
-    weft_executor *executor = argument;
-    TEST_EXPECT(weft_executor_current() == executor);
-    TEST_EXPECT(!weft_cancelled());
-    weft_token *token = weft_current_token();
-    TEST_EXPECT(token != NULL);
-    return token;
+    passing *p = argument;
+    test_gate_open(p->s.gate);
+    test_latch_wait(p->forked, 1);
 }
 
-static void *same_token(void *argument)
+static void *join_while_it_goes_on(void *argument)
 {
-    step *s = argument;
-    s->arg = weft_executor_current();
-    void *stolen = steal_one(s);
-    weft_token *token = weft_current_token();
-    TEST_EXPECT(stolen == token);
+    passing *p = argument;
+    weft_task task;
+    weft_fork(&task, take_step, &p->s);
+    until_stolen(&p->s);
+    p->owner = pthread_self();
+    test_gate_pass(p->joins);
+    atomic_store_explicit(&p->joining, true, memory_order_release);
+#ifdef WEFT_TEST_POINTS
+    points_at(p->k, go_on, p);
+#else
+    go_on(p);
+#endif
+    weft_join(&task);
+    TEST_EXPECT(points_reached());
+    atomic_store_explicit(&p->joining, false, memory_order_release);
+    test_gate_open(p->joined);
     return NULL;
 }
 
-static void test_a_thief_is_in_the_job(void **state)
+static void *not_in_the_join(void *argument)
 {
-    (void)state;
-    weft_executor *executor = test_executor(2);
-    step s = step_make(look_around, NULL, NULL);
-    run_in(executor, same_token, &s);
-    test_destroy(executor);
+    passing *p = argument;
+    TEST_EXPECT(!atomic_load_explicit(&p->joining, memory_order_acquire) || !pthread_equal(p->owner, pthread_self()));
+    return p;
 }
 
-static void *until_cancelled(void *argument)
+static void *fork_something_else(void *argument)
 {
-    step *s = argument;
-    int64_t deadline = weft_now() + test_patience();
-    while (!weft_cancelled() && weft_now() < deadline)
-        test_pause(20000);
-    TEST_EXPECT(weft_cancelled());
-    return s;
-}
-
-static void *join_and_acknowledge(void *argument)
-{
-    steal_one(argument);
-    TEST_EXPECT(weft_cancelled());
-    return weft_fail(-ECANCELED);
-}
-
-static void test_a_request_reaches_the_thief(void **state)
-{
-    (void)state;
-    weft_executor *executor = test_executor(2);
-    step s = step_make(until_cancelled, NULL, NULL);
-    weft_future *future = weft_submit(executor, join_and_acknowledge, &s);
-    assert_true(test_latch_wait(s.entered, 1));
-    assert_int_equal(weft_cancel(future), WEFT_CANCEL_REQUESTED);
-    assert_done_soon(future);
-    assert_cancelled(future, WEFT_REASON_USER);
-    weft_future_release(future);
-    test_destroy(executor);
-}
-
-static void *wait_until_interrupted(void *argument)
-{
-    TEST_EXPECT(weft_future_wait(argument, WEFT_FOREVER) == -EINTR);
-    return argument;
-}
-
-static void test_a_request_ends_the_thiefs_wait(void **state)
-{
-    (void)state;
-    weft_executor *executor = test_executor(2);
-    inputs in = inputs_make(executor, 1);
-    step s = step_make(wait_until_interrupted, in.future[0], NULL);
-    weft_future *future = weft_submit(executor, join_and_acknowledge, &s);
-    assert_true(test_latch_wait(s.entered, 1));
-    assert_int_equal(weft_cancel(future), WEFT_CANCEL_REQUESTED);
-    assert_done_soon(future);
-    assert_cancelled(future, WEFT_REASON_USER);
-    weft_future_release(future);
-    inputs_free(&in);
-    test_destroy(executor);
-}
-
-static void test_shutdown_reaches_the_thief(void **state)
-{
-    (void)state;
-    weft_executor *executor = test_executor(2);
-    step s = step_make(until_cancelled, NULL, NULL);
-    weft_future *future = weft_submit(executor, join_and_acknowledge, &s);
-    assert_true(test_latch_wait(s.entered, 1));
-    assert_int_equal(weft_executor_shutdown(executor, WEFT_CANCEL_ALL, WEFT_FOREVER), 0);
-    assert_cancelled(future, WEFT_REASON_SHUTDOWN);
-    weft_future_release(future);
-    test_destroy(executor);
-}
-
-/* The same whether it is stolen or not. */
-static void *fail_7(void *argument)
-{
-    weft_fail(7);
-    return argument;
-}
-
-static void *fork_a_failure(void *argument)
-{
+    passing *p = argument;
     weft_task task;
-    weft_fork(&task, fail_7, argument);
-    TEST_EXPECT(weft_join(&task) == argument);
-    return argument;
+    weft_fork(&task, not_in_the_join, p);
+    test_latch_hit(p->forked);
+    test_gate_pass(p->joined);
+    return weft_join(&task);
 }
 
-static void test_a_failure_is_the_jobs(void **state)
+static void test_a_join_helps_with_nothing_else(void **state)
 {
     (void)state;
-    weft_executor *one = test_executor(1), *two = test_executor(2);
-    step s = step_make(fail_7, &s, NULL);
-    assert_int_equal(weft_run(one, fork_a_failure, NULL, NULL), 7);
-    assert_int_equal(weft_run(two, steal_one, &s, NULL), 7);
-    test_destroy(one);
-    test_destroy(two);
-}
-
-static void *thief_waits_for_the_job(void *argument)
-{
-    weft_future *const *self = argument;
-    TEST_EXPECT(weft_future_wait(*self, WEFT_FOREVER) == -EDEADLK);
-    return argument;
-}
-
-typedef struct circle {
-    weft_future *self, *other;
-    test_latch *submitted;
-    step s;
-} circle;
-
-static void *steal_when_submitted(void *argument)
-{
-    circle *c = argument;
-    test_latch_wait(c->submitted, 1);
-    return steal_one(&c->s);
-}
-
-static void test_a_thief_that_waits_for_its_own_job_is_refused(void **state)
-{
-    (void)state;
-    weft_executor *executor = test_executor(2);
-    circle c = {.submitted = test_latch_make()};
-    c.s = step_make(thief_waits_for_the_job, &c.self, NULL);
-    c.self = weft_submit(executor, steal_when_submitted, &c);
-    test_latch_hit(c.submitted);
-    assert_done_soon(c.self);
-    assert_ok(c.self, &c.self);
-    weft_future_release(c.self);
-    test_destroy(executor);
-}
-
-/* The job waits in a join, its thief for another job, and that one for the first: whoever comes last is refused. */
-static void *thief_waits_for_other(void *argument)
-{
-    circle *c = argument;
-    return (void *)(intptr_t)weft_future_wait(c->other, WEFT_FOREVER);
-}
-
-static void *other_waits_for_self(void *argument)
-{
-    circle *c = argument;
-    return (void *)(intptr_t)weft_future_wait(c->self, WEFT_FOREVER);
-}
-
-static void test_a_circle_through_a_thief_is_refused(void **state)
-{
-    (void)state;
-    for (unsigned i = 0; i < test_rounds(20); i++) {
-        weft_executor *executor = test_executor(3);
-        circle c = {.submitted = test_latch_make()};
-        void *mine = NULL, *others = NULL;
-        c.s = step_make(thief_waits_for_other, &c, NULL);
-        c.self = weft_submit(executor, steal_when_submitted, &c);
-        c.other = weft_submit(executor, other_waits_for_self, &c);
-        test_latch_hit(c.submitted);
-        assert_done_soon(c.self);
-        assert_done_soon(c.other);
-        assert_int_equal(weft_future_get(c.self, &mine), 0);
-        assert_int_equal(weft_future_get(c.other, &others), 0);
-        assert_int_equal(((intptr_t)mine == -EDEADLK) + ((intptr_t)others == -EDEADLK), 1);
-        weft_future_release(c.self);
-        weft_future_release(c.other);
+    for (uint64_t k = 1; k <= 5; k++) {
+        weft_executor *executor = test_executor(2);
+        passing p = {.k = k, .joins = test_gate_make(), .joined = test_gate_make(), .forked = test_latch_make()};
+        p.s = step_make(NULL, NULL, test_gate_make());
+        weft_future *future = weft_submit(executor, join_while_it_goes_on, &p);
+        assert_true(test_latch_wait(p.s.entered, 1));
+        weft_future *other = weft_submit(executor, fork_something_else, &p);
+        test_gate_open(p.joins);
+        assert_done_soon(future);
+        assert_done_soon(other);
+        assert_ok(future, NULL);
+        assert_ok(other, &p);
+        weft_future_release(future);
+        weft_future_release(other);
         test_destroy(executor);
     }
-}
-
-/* ---- the end of a thread ---- */
-
-static void *exit_thread(void *arg)
-{
-    (void)arg;
-    pthread_exit(NULL);
-    return NULL;
-}
-
-static void *steal_and_return(void *argument)
-{
-    TEST_EXPECT(steal_one(argument) == NULL);
-    return argument;
-}
-
-static void test_a_thief_that_ends_its_thread_fails_the_job(void **state)
-{
-    (void)state;
-    weft_executor *executor = test_executor(2);
-    step s = step_make(exit_thread, NULL, NULL);
-    assert_int_equal(weft_run(executor, steal_and_return, &s, NULL), -EOWNERDEAD);
-    assert_int_equal((uintptr_t)run_in(executor, fib, (void *)12), 144); /* both workers are there */
-    test_destroy(executor);
-}
-
-/* A job ends its thread while a thief runs what it has forked, with more of it visible and more private. */
-static void *exit_with_open_forks(void *argument)
-{
-    weft_task tasks[10];
-    weft_fork(&tasks[0], take_step, argument);
-    until_stolen(argument);
-    for (int i = 1; i < 9; i++)
-        weft_fork(&tasks[i], trifle, NULL);
-    weft_fork(&tasks[9], exit_thread, NULL);
-    return weft_join(&tasks[9]);
-}
-
-static void *linger(void *argument)
-{
-    step *s = argument;
-    test_pause(MS);
-    return s;
-}
-
-static void test_a_job_that_ends_its_thread_waits_for_its_thieves(void **state)
-{
-    (void)state;
-    weft_executor *executor = test_executor(2);
-    step s = step_make(linger, NULL, NULL);
-    assert_int_equal(weft_run(executor, exit_with_open_forks, &s, NULL), -EOWNERDEAD);
-    assert_int_equal((uintptr_t)run_in(executor, fib, (void *)12), 144);
-    test_destroy(executor);
-}
-
-/* ---- weft_run ---- */
-
-static void *run_inside(void *argument)
-{
-    void *value = NULL;
-    TEST_EXPECT(weft_run(weft_executor_current(), test_job_return_arg, argument, &value) == 0);
-    TEST_EXPECT(value == argument);
-    TEST_EXPECT(weft_run(weft_executor_current(), test_job_fail_7, NULL, NULL) == 7);
-    TEST_EXPECT(weft_run(weft_executor_current(), test_job_cancel_self, NULL, NULL) == -ECANCELED);
-    return argument;
-}
-
-static void test_run_answers_as_await_does(void **state)
-{
-    (void)state;
-    weft_executor *executor = test_executor(1);
-    assert_ptr_equal(run_in(executor, run_inside, &executor), &executor);
-    assert_int_equal(weft_run(executor, test_job_fail_7, NULL, NULL), 7);
-    assert_int_equal(weft_run(executor, NULL, NULL, NULL), -EINVAL);
-    assert_int_equal(weft_executor_shutdown(executor, WEFT_DRAIN, WEFT_FOREVER), 0);
-    assert_int_equal(weft_run(executor, trifle, NULL, NULL), -ESHUTDOWN);
-    test_destroy(executor);
-}
-
-static void *run_deeper(void *argument)
-{
-    unsigned *depth = argument;
-    ++*depth;
-    int code = weft_run(weft_executor_current(), run_deeper, depth, NULL);
-    return code ? weft_fail(code == -EOVERFLOW ? EOVERFLOW : code > 0 ? code : ENOTSUP) : NULL;
-}
-
-static void test_run_too_deep_does_not_run(void **state)
-{
-    (void)state;
-    unsigned depth = 0;
-    weft_executor *executor = test_executor_with(
-        &(weft_executor_options){.workers = 1, .stack_size = (size_t)(TEST_ASAN || TEST_TSAN ? 512 : 64) << 20});
-    assert_int_equal(weft_run(executor, run_deeper, &depth, NULL), EOVERFLOW);
-    assert_int_equal(depth, 4097);
-    test_destroy(executor);
 }
 
 int main(void)
@@ -742,27 +531,20 @@ int main(void)
         TEST(test_outside_a_job_it_runs_at_once),
         TEST(test_in_a_callback_it_runs_at_once),
         TEST(test_in_a_hook_each_runs_in_its_join),
+        TEST(test_at_the_end_of_a_worker_it_runs_at_once),
         TEST(test_recursion_for_any_number_of_workers),
         TEST(test_a_hundred_thousand_open_forks),
         TEST(test_deep_recursion),
         TEST(test_an_idle_worker_takes_it),
         TEST(test_the_oldest_is_stolen_first),
         TEST(test_what_is_forked_after_a_theft_can_be_taken),
+        TEST(test_what_is_forked_after_a_join_can_be_taken),
         TEST(test_a_join_that_blocks_gives_its_worker_away),
+        TEST(test_a_join_that_blocks_does_not_hear_a_request),
         TEST(test_what_a_blocked_job_has_forked_can_be_taken),
         TEST(test_a_job_inside_a_wait_has_its_own_forks),
         TEST(test_forked_functions_may_block),
-        TEST(test_a_thief_is_in_the_job),
-        TEST(test_a_request_reaches_the_thief),
-        TEST(test_a_request_ends_the_thiefs_wait),
-        TEST(test_shutdown_reaches_the_thief),
-        TEST(test_a_failure_is_the_jobs),
-        TEST(test_a_thief_that_waits_for_its_own_job_is_refused),
-        TEST(test_a_circle_through_a_thief_is_refused),
-        TEST(test_a_thief_that_ends_its_thread_fails_the_job),
-        TEST(test_a_job_that_ends_its_thread_waits_for_its_thieves),
-        TEST(test_run_answers_as_await_does),
-        TEST(test_run_too_deep_does_not_run),
+        TEST(test_a_join_helps_with_nothing_else),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

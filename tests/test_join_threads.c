@@ -1,9 +1,11 @@
 /* test_join_threads.c: fork-join as a race: many thieves, many jobs, everything at once, with an oracle.
  *
- * Discipline. The oracle is that each forked function runs once and its value arrives: sums over trees whose shape comes
- * from a seed. What else may happen in a forked function (a wait, a token, a failure, the end of its thread) is mixed in
- * by the same seed, so that the expected outcome can be worked out without running it. */
+ * Discipline. The oracle is that each forked function runs once and its value arrives: sums over trees whose shape
+ * comes from a seed. What else may happen in a forked function (a wait, a token, a failure, the end of its thread) is
+ * mixed in by the same seed, so that the expected outcome can be worked out without running it. */
 #include "fixtures.h"
+
+#include "executor.h"
 
 #include <weft/fork_inline.h>
 
@@ -143,6 +145,44 @@ static void test_forked_functions_wait(void **state)
     waiting_on(THIEVES);
 }
 
+/* A job forks while the other worker is about to fall asleep, and then neither forks nor joins. It is not left alone
+ * with what it has forked. */
+static void *enter(void *argument)
+{
+    _Atomic(bool) *entered = argument;
+    atomic_store_explicit(entered, true, memory_order_release);
+    return NULL;
+}
+
+static void *fork_to_one_that_falls_asleep(void *argument)
+{
+    int64_t patience = test_patience();
+    for (unsigned i = 0; i < test_rounds(1000); i++) {
+        _Atomic(bool) entered = false;
+        weft_task task;
+        int64_t pause_end = weft_now() + (int64_t)(mix(i) % 64) * 1000;
+        while (weft_now() < pause_end)
+            ;
+        weft_fork(&task, enter, &entered);
+        int64_t deadline = weft_now() + patience;
+        while (!atomic_load_explicit(&entered, memory_order_acquire) && weft_now() < deadline)
+            ;
+        bool taken = TEST_EXPECT(atomic_load_explicit(&entered, memory_order_acquire));
+        weft_join(&task);
+        if (!taken)
+            break;
+    }
+    return argument;
+}
+
+static void test_no_fork_is_overlooked(void **state)
+{
+    (void)state;
+    weft_executor *executor = test_executor(2);
+    assert_int_equal(weft_run(executor, fork_to_one_that_falls_asleep, NULL, NULL), 0);
+    test_destroy(executor);
+}
+
 /* All ask for the token of their job at a time: there is one. */
 static void *ask_for_token(void *argument)
 {
@@ -241,12 +281,85 @@ static void test_threads_end_in_forked_functions(void **state)
     test_destroy(executor);
 }
 
+/* Two threads wait in one job, in the order in which the gates let them: the thief for a job that waits for this one in
+ * turn, and then the owner for something that will come. Who follows the job must not be content with the latter. */
+typedef struct two_waits {
+    weft_future *self, *other, *promised; /* by the test, before the gates */
+    test_gate *begun, *thief, *owner;
+    _Atomic(int) of_thief, of_other; /* what their waits answered */
+} two_waits;
+
+static void *wait_on_thief(void *argument)
+{
+    two_waits *w = argument;
+    test_gate_pass(w->thief);
+    atomic_store(&w->of_thief, weft_future_wait(w->other, WEFT_FOREVER));
+    return NULL;
+}
+
+static void *wait_on_owner(void *argument)
+{
+    two_waits *w = argument;
+    weft_task task;
+    weft_fork(&task, wait_on_thief, w);
+    test_gate_pass(w->owner);
+    TEST_EXPECT(weft_future_wait(w->promised, WEFT_FOREVER) == 0);
+    return weft_join(&task);
+}
+
+static void *wait_in_other(void *argument)
+{
+    two_waits *w = argument;
+    test_gate_pass(w->begun);
+    atomic_store(&w->of_other, weft_future_wait(w->self, WEFT_FOREVER));
+    return NULL;
+}
+
+static void wait_until_blocked(weft_executor *executor, unsigned threads)
+{
+    while (atomic_load(&executor->blocked_count) < threads) {
+        test_pause(20000);
+    }
+}
+
+static void test_a_circle_beside_another_wait_is_refused(void **state)
+{
+    (void)state;
+    weft_executor *executor = test_executor(3);
+    two_waits w = {.begun = test_gate_make(), .thief = test_gate_make(), .owner = test_gate_make(), .of_thief = -1};
+    weft_promise *promise = weft_promise_create(executor);
+    w.promised = weft_promise_future(promise);
+    w.other = weft_submit(executor, wait_in_other, &w);
+    w.self = weft_submit(executor, wait_on_owner, &w);
+    assert_true(test_gate_await(w.begun, 1) && test_gate_await(w.owner, 1) && test_gate_await(w.thief, 1));
+    test_gate_open(w.thief);
+    wait_until_blocked(executor, 1);
+    test_gate_open(w.owner);
+    wait_until_blocked(executor, 2);
+    test_gate_open(w.begun);
+    assert_done_soon(w.other);
+    assert_int_equal(test_get(w.of_other), -EDEADLK);
+    assert_int_equal(weft_promise_resolve(promise, NULL, NULL), 0);
+    assert_done_soon(w.self);
+    assert_int_equal(test_get(w.of_thief), 0);
+    weft_future_release(w.self);
+    weft_future_release(w.other);
+    weft_future_release(w.promised);
+    weft_promise_destroy(promise);
+    test_destroy(executor);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_trees_with_many_thieves), TEST(test_many_jobs_fork_at_a_time),
-        TEST(test_forked_functions_wait),   TEST(test_one_token_for_all),
-        TEST(test_a_request_reaches_all),   TEST(test_threads_end_in_forked_functions),
+        TEST(test_trees_with_many_thieves),
+        TEST(test_many_jobs_fork_at_a_time),
+        TEST(test_forked_functions_wait),
+        TEST(test_no_fork_is_overlooked),
+        TEST(test_one_token_for_all),
+        TEST(test_a_request_reaches_all),
+        TEST(test_threads_end_in_forked_functions),
+        TEST(test_a_circle_beside_another_wait_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -515,6 +515,44 @@ static void test_local_jobs_before_a_look_outside(void **state)
 #endif
 }
 
+/* ---- what is measured ---- */
+
+enum { SUBMITS = 10 * WEFT__MEASURE };
+
+static void *submit_many_times(void *executor)
+{
+    for (int i = 0; i < SUBMITS; i++) {
+        TEST_EXPECT(weft_execute(executor, test_job_return_arg, NULL) == 0);
+    }
+    return NULL;
+}
+
+static uint64_t measured(weft_executor *executor)
+{
+    weft_stats stats;
+    uint64_t sum = 0;
+    assert_int_equal(weft_executor_shutdown(executor, WEFT_DRAIN, test_patience()), 0);
+    assert_int_equal(weft_executor_stats(executor, &stats), 0);
+    for (int k = 0; k < 64; k++) {
+        sum += stats.latency_ns_log2[k];
+    }
+    return sum;
+}
+
+static void test_one_job_in_64_is_measured(void **state)
+{
+    (void)state;
+    weft_executor *executor = test_executor(1);
+    assert_int_equal(weft_execute(executor, test_job_return_arg, NULL), 0); /* a thread's first one does not count */
+    submit_many_times(executor);
+    assert_int_equal(measured(executor), SUBMITS / WEFT__MEASURE);
+    test_destroy(executor);
+    executor = test_executor(1);
+    assert_int_equal(weft_await(weft_submit(executor, submit_many_times, executor), NULL), 0);
+    assert_int_equal(measured(executor), SUBMITS / WEFT__MEASURE);
+    test_destroy(executor);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -529,6 +567,7 @@ int main(void)
         TEST(test_locked_timers),
         TEST(test_bytes),
         TEST(test_local_jobs_before_a_look_outside),
+        TEST(test_one_job_in_64_is_measured),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -450,6 +450,66 @@ static void test_a_piece_that_ends_its_thread(void **state)
     }
 }
 
+/* The lower piece runs in the job's thread and fails; the upper one, stolen, ends the thief. */
+typedef struct ending {
+    weft_executor *executor;
+    test_barrier *barrier;
+    int fails; /* what the lower piece says; 0: nothing */
+    int code;
+} ending;
+
+static void upper_ends_its_thread(size_t begin, size_t end, void *data)
+{
+    ending *e = data;
+    (void)end;
+    test_barrier_meet(e->barrier);
+    if (begin == 1) {
+        pthread_exit(NULL);
+    } else if (e->fails) {
+        weft_fail(e->fails);
+    }
+}
+
+static void upper_part_ends_its_thread(size_t begin, size_t end, void *accumulator, void *data)
+{
+    (void)accumulator;
+    upper_ends_its_thread(begin, end, data);
+}
+
+static void *ending_loop(void *argument)
+{
+    ending *e = argument;
+    e->code = weft_parallel_for(e->executor, 0, 2, 1, upper_ends_its_thread, e);
+    return NULL;
+}
+
+static void *ending_reduction(void *argument)
+{
+    ending *e = argument;
+    size_t zero = 0, sum = 5;
+    e->code =
+        weft_parallel_reduce(e->executor, 0, 2, 1, sizeof sum, &zero, upper_part_ends_its_thread, add_sizes, e, &sum);
+    TEST_EXPECT(sum == 5);
+    return NULL;
+}
+
+static void test_a_failure_below_a_thread_that_ended_counts(void **state)
+{
+    (void)state;
+    weft_executor *executor = test_executor(2);
+    for (unsigned round = 0; round < 8 * test_rounds(5); round++) {
+        ending e = {.executor = executor, .barrier = test_barrier_make(2), .fails = round % 2 ? 3 : 0};
+        weft_fn *call = round / 4 % 2 ? ending_reduction : ending_loop;
+        if (round / 2 % 2) {
+            assert_int_equal(weft_await(weft_submit(executor, call, &e), NULL), 0);
+        } else {
+            call(&e);
+        }
+        assert_int_equal(e.code, e.fails ? e.fails : -EOWNERDEAD);
+    }
+    test_destroy(executor);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -469,6 +529,7 @@ int main(void)
         TEST(test_several_callers_at_a_time),
         TEST(test_requests_at_any_moment),
         TEST(test_a_piece_that_ends_its_thread),
+        TEST(test_a_failure_below_a_thread_that_ended_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -348,12 +348,14 @@ static void test_shd_03_cancel_all_asks_running_jobs_too(void **state)
     check_cancelling(WEFT_CANCEL_ALL);
 }
 
+enum { MORE = 100 }; /* than shutdown finds in one walk, if it has to walk for them */
+
 /* What a busy worker has submitted itself, in each of the ways in which that comes into its own queue. */
 typedef struct busy {
     weft_executor *executor;
     test_gate *gate;
-    weft_future *plain, *with_options, *then;
-    test_cell cells[3];
+    weft_future *plain, *with_options, *then, *more[MORE];
+    test_cell cells[4];
 } busy;
 
 static void *run_cell(void *value, void *cell)
@@ -374,6 +376,9 @@ static void *submit_and_be_busy(void *arg)
     weft_promise_resolve(promise, NULL, NULL); /* here, so the then is this worker's */
     weft_future_release(future);
     weft_promise_destroy(promise);
+    for (int i = 0; i < MORE; i++) {
+        b->more[i] = weft_submit(b->executor, test_cell_run, &b->cells[3]);
+    }
     test_gate_pass(b->gate);
     return NULL;
 }
@@ -393,6 +398,12 @@ static void check_jobs_of_a_busy_worker(unsigned workers)
         weft_future_release(queued[i]);
     }
     assert_int_equal(test_get(b.cells[1].arg_freed), 1);
+    for (int i = 0; i < MORE; i++) {
+        assert_done_soon(b.more[i]);
+        assert_cancelled(b.more[i], WEFT_REASON_SHUTDOWN);
+        weft_future_release(b.more[i]);
+    }
+    assert_int_equal(test_get(b.cells[3].ran), 0);
     assert_int_equal(weft_future_state(job), WEFT_RUNNING);
     test_gate_open(b.gate);
     if (others) {

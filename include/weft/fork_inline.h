@@ -1,17 +1,17 @@
 /* weft/fork_inline.h: weft_fork and weft_join with their common path in the program itself.
  *
  * For innermost recursions only, where a fork is followed by a few nanoseconds of work: the two calls below do what
- * weft_fork and weft_join do (weft/parallel.h), and may be mixed with them, but are compiled into the program, and where
- * the function is a constant the join is a direct call to it, which a compiler may inline.
+ * weft_fork and weft_join do (weft/parallel.h), and may be mixed with them, but are compiled into the program, and
+ * where the function is a constant the join is a direct call to it, which a compiler may inline.
  *
  * The price: this header knows how weft keeps the forks of a thread, so a program that includes it fits the one version
  * of the shared library whose soname it was linked with; weft/weft.h does not include it. The compiler must understand
  * __atomic_load_n and __thread (gcc, clang).
  *
- * How it works. The forks of a thread that no other thread may take yet are a list, newest first, which only that thread
- * touches: to fork is to put a task in front, to join is to take it away and call. While too few tasks can be taken by
- * others, `wanted` is set, which the two paths look at; only then does the owner, inside the library, make tasks visible
- * to others. On threads that run no jobs `wanted` is always set and the library decides. */
+ * How it works. The forks of a thread that no other thread may take yet are a list, newest first, which only that
+ * thread touches: to fork is to put a task in front, to join is to take it away and call. While too few tasks can be
+ * taken by others, `wanted` is set, which the two paths look at; only then does the owner, inside the library, make
+ * tasks visible to others. On threads that run no jobs `wanted` is always set and the library decides. */
 #ifndef WEFT_FORK_INLINE_H
 #define WEFT_FORK_INLINE_H
 

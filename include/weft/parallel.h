@@ -43,7 +43,8 @@ extern "C" {
  * weft's own, and need not be initialised. */
 typedef struct weft_task {
     struct weft_task *next,
-        *previous; /* in the list of its thread, the owner's alone; previous NULL: others may take it */
+        *previous; /* in the list of its thread, the owner's alone; previous NULL: others may take it, and who has
+                      taken it keeps a note in next */
     weft_fn *fn;   /* written at the fork; NULL: it was run there */
     void *arg;     /* then, or once a thief has run it, what fn returned */
     /* Of one that others may take: written by the owner before they can see it, by a thief before it is done. */
@@ -65,15 +66,15 @@ WEFT_API void weft_fork(weft_task *task, weft_fn *fn, void *arg);
 
 /* Returns what the function returned, having run it if nobody else did. To be called once for each weft_fork, in
  * reverse order, by the function that forked. Blocks only for a function that another worker has taken; that worker is
- * then helped with what it has forked in it, and if there is nothing to help with, a spare thread stands in. A request
- * to stop does not end it. In a forked child: of a task that was forked before, NULL if another worker had taken it and
- * was not done with it. */
+ * then helped with what it has forked in it, and with nothing else; if there is nothing to help with, a spare thread
+ * stands in, as long as there is one. A request to stop does not end it. In a forked child: of a task that was forked
+ * before, NULL if another worker had taken it and was not done with it. */
 WEFT_API void *weft_join(weft_task *task);
 
 /* Runs fn(arg) as a job of the executor (NULL: the default one) and waits for it: weft_submit and weft_await in one,
  * for entering fork-join from outside. Where value is not NULL, what fn returned goes there. From a job it is the same,
- * with the function run on the caller's stack; a request to stop the caller reaches it. When the call returns, fn is not
- * running and never will. 0, or the code with which the job ended, or, if fn was not run,
+ * with the function run on the caller's stack; a request to stop the caller reaches it. When the call returns, fn is
+ * not running and never will. 0, or the code with which the job ended, or, if fn was not run,
  *   -EDEADLK         called on a coordinator
  *   -EOVERFLOW       from a job: too many waits nested on one stack
  *   -EAGAIN          from a job: no thread left to stand in for this worker
@@ -87,14 +88,17 @@ WEFT_API int weft_run(weft_executor *executor, weft_fn *fn, void *arg, void **va
  * called from anywhere else they run as one job that is submitted for them. Either way the call blocks until every
  * piece that was begun has ended, and then nothing uses `data` any more. Functions of one loop run at the same time as
  * one another, so what they write must be their own or be protected. What the caller wrote before is visible to them,
- * and what they wrote is visible to the caller. As long as a worker is idle, what has not been begun of a loop is open
- * to it: a piece that takes long or blocks keeps no other back.
+ * and what they wrote is visible to the caller. What has not been begun of a loop is open to idle workers. A piece keeps
+ * no other back while it waits by a call of weft's, nor, in a loop of up to 64 pieces or a reduction of as many
+ * accumulators, while it takes long: but for those that follow it in its accumulator. In longer ones a piece that takes
+ * long may keep a part of what its thread has left to itself until it ends, in weft_parallel_for without a grain only if
+ * it comes after pieces that were over in a few microseconds.
  *
  * A piece may wait and fork, and run loops of its own; weft_cancelled and the like answer as in the job that the loop
  * runs in. weft_fail in a piece fails the loop and not that job: no piece above it is begun any more, those below it
  * still are, so the code that comes back is the one that a serial loop would have stopped with. Once the job is asked
- * to stop no piece is begun any more; a piece that takes long looks at weft_cancelled itself. A loop in a job of another
- * executor hands a request to that job on, as weft_await does.
+ * to stop no piece is begun any more; a piece that takes long looks at weft_cancelled itself. A loop in a job of
+ * another executor hands a request to that job on, as weft_await does.
  *
  * Both return
  *   0                 every piece was run, and none failed
@@ -108,7 +112,8 @@ WEFT_API int weft_run(weft_executor *executor, weft_fn *fn, void *arg, void **va
  *   -ENOMEM, -EAGAIN, -ESHUTDOWN, -ENOTRECOVERABLE
  *                     not in a job of the executor: no job could be submitted, for the reasons of weft_submit. Nothing
  *                     was run
- *   -EAGAIN           also in a job of another executor: no thread is left to stand in for this worker. Nothing was run
+ *   -EAGAIN           also in a job of another executor, or in a destructor on a worker: no thread is left to stand in
+ *                     for this worker. Nothing was run
  *   and for the default executor, if it has to be made, the codes of weft_executor_create.
  * An empty range gives 0 at once, whatever the executor. Never from a signal handler. */
 
@@ -117,8 +122,8 @@ typedef void weft_range_fn(size_t begin, size_t end, void *data);
 
 /* Calls fn for pieces that together are the range, each element in one of them. executor NULL: the default one.
  *
- * grain is how many elements a piece has, counted from `begin`; only the last may have fewer. 0: weft finds out how many
- * take some microseconds while the loop runs, so that elements of any cost will do; give a grain where single
+ * grain is how many elements a piece has, counted from `begin`; only the last may have fewer. 0: weft finds out how
+ * many take some microseconds while the loop runs, so that elements of any cost will do; give a grain where single
  * elements cost thousands of times what their neighbours do, or where the places of the cuts matter.
  *
  * Allocates nothing, but for the one job from outside. */

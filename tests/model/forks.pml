@@ -2,12 +2,13 @@
  *
  * One owner forks and joins, strictly nested, as it likes, and may stop doing so for ever at any moment: then it runs a
  * function that does neither. THIEVES others take what is visible, the oldest first, and sleep when they find nothing.
- * The model asks three things. When the owner sees that nothing is wanted, are enough visible? When nothing can move any
- * more, is something visible while a thief sleeps? Does each join end, and does no thief touch a task after its join?
+ * The model asks three things. When the owner sees that nothing is wanted, are enough visible? When nothing can move
+ * any more, is something visible while a thief sleeps? Does each join end, and does no thief touch a task after its
+ * join?
  *
  * The deque has a test of its own that goes through every interleaving (test_explore_deque), so to push, to pop and to
  * steal are one step each here. The idle word has idle.pml; here a publication wakes one of those that sleep, unless
- * somebody searches.
+ * somebody searches. What a join helps with has help.pml; here it only waits.
  *
  * Tasks are numbered by their depth. Those below `top` are taken, those from `top` to `bottom` visible, those from
  * `bottom` to `depth` private. */
@@ -23,6 +24,9 @@
 #endif
 #ifndef DEEP
 #define DEEP 2
+#endif
+#ifndef ENDS /* how often the job ends its thread, and another one follows in its place */
+#define ENDS 0
 #endif
 
 #define RUNNING 0
@@ -144,7 +148,7 @@ inline wait_for_thief()
 
 active proctype owner()
 {
-    byte forks = FORKS;
+    byte forks = FORKS, ends = ENDS;
     bit few;
     do
     :: depth < DEEP && forks > 0 -> /* weft_fork */
@@ -193,6 +197,33 @@ active proctype owner()
             run_own()
         fi;
         open[depth] = 0
+    :: depth > 0 && ends > 0 -> /* weft__forks_abandon: nothing of it is run by the owner any more */
+        ends--;
+        atomic {
+            do
+            :: bottom < depth -> depth--; open[depth] = 0
+            :: else -> break
+            od
+        };
+        do
+        :: depth > 0 ->
+            atomic {
+                if
+                :: top < bottom -> bottom--; depth--; open[depth] = 0; goto dropped
+                :: else
+                fi
+            };
+#ifndef MUT_END_WAITS_FOR_NOBODY
+            wait_for_thief();
+#endif
+            atomic { depth--; top = depth; bottom = depth; open[depth] = 0 };
+        dropped:
+            skip
+        :: else -> break
+        od;
+#ifndef MUT_END_QUIETLY
+        count_visible()
+#endif
     :: break /* for ever in some function */
     od;
     over = 1
