@@ -1,8 +1,8 @@
 /* lanes.c: from events to lanes.
  *
- * Each event is read into one struct, whatever the order of its members, and then applied. What must hold is checked: in
- * a lane times only grow, and no slice ends that has not begun. Slices that are open at the end (a file that was cut
- * off is no JSON, so these come from other programs) end with the trace. */
+ * Each event is read into one struct, whatever the order of its members, and then applied. What must hold is checked:
+ * in a lane times only grow, and no slice ends that has not begun. Slices that are open at the end (a file that was
+ * cut off is no JSON, so these come from other programs) end with the trace. */
 #include "lanes.h"
 
 #include "json.h"
