@@ -39,7 +39,7 @@ static const struct {
 } texts[] = {
     {EAGAIN, "out of threads or room for now: no thread, no spare left for a wait, or too many jobs pending"},
     {EALREADY, "too late: it is already done, expired, removed or closed"},
-    {EBUSY, "in use: the value is lent to another future, or the group has not been joined"},
+    {EBUSY, "in use: the value is lent to another future, the group has not been joined, or a trace is under way"},
     {ECANCELED, "cancelled"},
     {EDEADLK, "refused: this wait could never end"},
     {EINPROGRESS, "not done yet"},

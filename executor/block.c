@@ -124,6 +124,7 @@ int weft__thread_spawn(weft_executor *e)
     if (!t)
         return -ENOMEM;
     e->threads[index] = t;
+    weft__trace_thread(e, index);
     if (weft__thread_launch(t)) {
         e->threads[index] = NULL;
         weft__thread_free(t);
@@ -173,6 +174,9 @@ int weft__block_begin(weft__thread *t)
         weft__forks_publish(t); /* while it sleeps it forks and joins nothing */
     if (admitted || published)
         notify_if_visible(e);
+    t->blocked_note = 0;
+    if (!result && weft__tracing(e))
+        t->blocked_note = weft__trace_begin(e, WEFT__NOTE_BLOCKED, NULL, (weft__mark){0, 0}, false);
     return result;
 }
 
@@ -187,6 +191,7 @@ void weft__block_continued(weft__thread *t)
 void weft__block_end(weft__thread *t)
 {
     weft_executor *e = t->executor;
+    weft__trace_end(e, t->blocked_note, 0);
     pthread_mutex_lock(&e->roster);
     go_on_duty(e, t);
     *t->link_blocked = t->next_blocked;

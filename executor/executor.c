@@ -120,6 +120,8 @@ static void executor_free(weft_executor *e)
         weft__thread_free(e->threads[i]);
     pthread_mutex_destroy(&e->roster);
     pthread_mutex_destroy(&e->large_lock);
+    pthread_mutex_destroy(&e->trace_lock);
+    pthread_mutex_destroy(&e->outside_lock);
     unsigned places = e->workers + e->max_spares;
     weft__zeroed_free(e->idle.groups, sizeof *e->idle.groups * (places / WEFT__GROUP + 1));
     weft__memory_free(e->threads, sizeof *e->threads * places);
@@ -200,6 +202,8 @@ static weft_executor *executor_new(const weft_executor_options *options)
     weft__slab_init(&e->slab, slab_gone, e);
     pthread_mutex_init(&e->roster, NULL);
     pthread_mutex_init(&e->large_lock, NULL);
+    pthread_mutex_init(&e->trace_lock, NULL);
+    pthread_mutex_init(&e->outside_lock, NULL);
     return e;
 }
 
@@ -218,6 +222,7 @@ static void executor_end(weft_executor *e)
 {
     join_threads(e);
     weft__coordinator_join(e);
+    weft__trace_finish(e);
     atomic_store_explicit(&e->phase, WEFT__GONE, memory_order_release);
     weft__ports_trim();
     weft__slab_unpin(&e->slab);

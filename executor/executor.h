@@ -21,8 +21,10 @@
 #include "link.h"
 #include "memory.h"
 #include "platform.h"
+#include "probe.h"
 #include "slab.h"
 #include "thread.h"
+#include "trace.h"
 
 #include <weft/executor.h>
 #include <weft/future.h>
@@ -52,6 +54,9 @@ enum weft__phase {
     WEFT__GONE,    /* destroyed: the threads are joined */
 };
 
+/* Why the short forms for plain jobs are closed: these ask for neither (submit.c, job.c, await.c of futures/). */
+enum { WEFT__DETOUR_BROKEN = 1, WEFT__DETOUR_TRACED = 2 };
+
 /* What the half of the library that knows futures does for the executor (futures/tenant.c). */
 typedef struct weft__tenant {
     /* On the coordinator when shutdown begins or grows stronger: cancels what will not be drained. */
@@ -80,6 +85,7 @@ struct weft_executor {
     _Atomic(uint32_t) mode;          /* weft_shutdown_mode in force; meaningful from WEFT__CLOSING on */
     _Atomic(bool) sealed;            /* set before the last walk: promises and derived futures are refused */
     _Atomic(int32_t) broken;         /* not 0: worker_start failed; -ENOTRECOVERABLE from then on */
+    _Atomic(uint32_t) detour;        /* WEFT__DETOUR_*; not 0: submit, run and await go the long way */
     _Atomic(uint32_t) stopping;      /* quiet: the threads are to end */
     _Atomic(uint32_t) cancel_epoch;  /* grows with each request to a running job; weft_cancelled() compares it */
     _Atomic(uint32_t) surplus;       /* threads to retire; written under roster, read by each worker's loop */
@@ -87,6 +93,7 @@ struct weft_executor {
     unsigned workers;                /* constant, as all below */
     unsigned max_spares;
     bool may_spin; /* no CPU quota, and not more workers than CPUs */
+    _Atomic(weft__trace *) trace; /* NULL: none; written under roster and trace_lock, see trace.c */
     size_t stack_size;
     const weft__tenant *tenant;
     char name[16];
@@ -125,6 +132,8 @@ struct weft_executor {
     _Atomic(size_t) large_futures; /* live futures that are too large for the slab; listed below */
     void *large;                   /* their list; large_lock */
     pthread_mutex_t large_lock;
+    pthread_mutex_t trace_lock;   /* one thread at a time begins or ends a trace; taken before roster */
+    pthread_mutex_t outside_lock; /* the trace's lane of threads that are not this executor's; a leaf */
     struct weft_executor *next_executor; /* in the process's list, under its lock */
     struct weft_executor *previous_executor;
     bool listed; /* it is in that list; the creator, then who frees it */
@@ -147,6 +156,13 @@ static inline void weft__fork_check(const weft_executor *e)
 {
     if (weft__stale(e))
         weft__fork_leave();
+}
+
+/* Is there a trace that what happens here should be noted in? */
+static inline bool weft__tracing(const weft_executor *e)
+{
+    /* Relaxed: a guess; who follows it looks again (trace.c). */
+    return WEFT__UNLIKELY(atomic_load_explicit(&e->trace, memory_order_relaxed) != NULL);
 }
 
 /* ns on the clock that governs this executor's deadlines. */

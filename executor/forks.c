@@ -155,13 +155,16 @@ void weft__forks_put_back(weft__thread *t, weft__forks_apart apart)
 /* ---- the thieves ---- */
 
 /* T2, and what a thief writes into a task that it has taken. */
-static weft_task *note_theft(weft__thread *thief, weft__forks *f, weft_task *task)
+static weft_task *note_theft(weft__thread *thief, weft__thread *owner, weft_task *task)
 {
     WEFT_POINT();
-    atomic_store_explicit(wanted(f), 1, memory_order_seq_cst); /* T2 */
+    atomic_store_explicit(wanted(&owner->forks), 1, memory_order_seq_cst); /* T2 */
     /* Release, partner of the joining owner's acquire load: it finds the thread, which has been there all along. */
     atomic_store_explicit(weft__fork_thief(task), thief, memory_order_release);
     weft__count(&thief->port.counts.stolen, 1);
+    WEFT__PROBE2(steal, thief->index, owner->index);
+    if (weft__tracing(thief->executor))
+        weft__trace_moment(thief->executor, WEFT__NOTE_STEAL, (int)owner->index, NULL, (weft__mark){0, 0});
     return task;
 }
 
@@ -172,7 +175,7 @@ weft_task *weft__forks_steal(weft__thread *thief, weft__thread *owner)
     do
         x = weft__deque_steal(&f->visible); /* T1 */
     while (x == WEFT__STEAL_RETRY);
-    return x ? note_theft(thief, f, x) : NULL;
+    return x ? note_theft(thief, owner, x) : NULL;
 }
 
 /* Between look and taking the task is found not to be done. So what is taken was in the deque while the owner was at
@@ -185,7 +188,7 @@ weft_task *weft__forks_steal_part(weft__thread *thief, weft__thread *owner, weft
     weft__deque_seen seen;
     while (weft__deque_look(&f->visible, &seen) && !weft__fork_is_done(task))
         if (weft__deque_take_seen(&f->visible, seen)) /* T1 */
-            return note_theft(thief, f, seen.entry);
+            return note_theft(thief, owner, seen.entry);
     return NULL;
 }
 

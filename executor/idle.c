@@ -49,11 +49,17 @@ void weft__park(struct weft__thread *t)
     uint32_t none = PARK_NONE;
     if (atomic_compare_exchange_strong_explicit(&t->park, &none, PARK_ASLEEP, memory_order_acq_rel,
                                                 memory_order_acquire)) {
+        weft_executor *e = t->executor;
+        uint32_t noted =
+            weft__tracing(e) ? weft__trace_begin(e, WEFT__NOTE_PARKED, NULL, (weft__mark){0, 0}, false) : 0;
+        WEFT__PROBE1(park, t->index);
         int64_t from = weft__now();
         weft__count(&t->port.counts.busy_ns, (uint64_t)(from - t->parked_at));
         weft__count(&t->port.counts.parks, 1);
         while (atomic_load_explicit(&t->park, memory_order_acquire) == PARK_ASLEEP)
             weft__futex_wait(&t->park, PARK_ASLEEP, INT64_MAX);
+        WEFT__PROBE1(unpark, t->index);
+        weft__trace_end(e, noted, 0);
         t->parked_at = weft__now();
         weft__spin_slept(&t->spin, t->parked_at - from);
     }
@@ -82,6 +88,9 @@ static void wake_claimed(weft_executor *e, unsigned group, uint64_t bit)
 {
     unsigned index = group * WEFT__GROUP + (unsigned)__builtin_ctzll(bit) - 16;
     weft__count_for(e, offsetof(weft__counts, wakes), 1);
+    WEFT__PROBE1(wake, index);
+    if (weft__tracing(e))
+        weft__trace_moment(e, WEFT__NOTE_WAKE, (int)index, NULL, (weft__mark){0, 0});
     weft__unpark(e->threads[index]);
 }
 

@@ -22,6 +22,7 @@
 #include "platform.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
@@ -182,6 +183,41 @@ void weft__event_close(int event)
     int caller_errno = errno;
     (void)syscall(SYS_close, event);
     errno = caller_errno;
+}
+
+int weft__file_create(const char *path)
+{
+    int caller_errno = errno, file;
+    do
+        file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    while (file < 0 && errno == EINTR); /* a file that is a pipe without a reader */
+    int code = file < 0 ? -errno : file;
+    errno = caller_errno;
+    return code;
+}
+
+int weft__file_write(int file, const char *bytes, size_t n)
+{
+    int caller_errno = errno, code = 0;
+    while (n > 0 && !code) {
+        ssize_t written = write(file, bytes, n);
+        if (written > 0) {
+            bytes += written;
+            n -= (size_t)written;
+        } else if (written == 0 || errno != EINTR) {
+            code = written == 0 ? -EIO : -errno;
+        }
+    }
+    errno = caller_errno;
+    return code;
+}
+
+int weft__file_close(int file)
+{
+    int caller_errno = errno;
+    int code = close(file) ? -errno : 0;
+    errno = caller_errno;
+    return code == -EINTR ? 0 : code; /* on Linux it is closed all the same */
 }
 
 static void block_asynchronous_signals(sigset_t *callers)

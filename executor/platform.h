@@ -47,6 +47,12 @@ void weft__event_raise(int event);
 void weft__event_lower(int event);
 void weft__event_close(int event);
 
+/* The file at `path`, made or emptied, to be written; closed on exec. Or a negative errno. Write writes it all: 0, or a
+ * negative errno, and SIGPIPE is the caller's affair. Close: likewise. These three may block. */
+int weft__file_create(const char *path);
+int weft__file_write(int file, const char *bytes, size_t n);
+int weft__file_close(int file);
+
 /* A thread with every asynchronous signal blocked (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT stay
  * open), named `name` (cut to 15 characters). stack_size 0: the system's default. 0, or -EAGAIN. */
 int weft__thread_start(pthread_t *id, size_t stack_size, const char *name, void *(*body)(void *), void *arg);

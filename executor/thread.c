@@ -67,6 +67,8 @@ static void replace_worker(weft__self_t *self)
     weft_future *job = self->job;
     weft__forks_leave();
     self->job = NULL;
+    if (weft__tracing(e))
+        weft__trace_unwound(e);
     unsigned taken = e->tenant->abandon(job);
     self->stolen = NULL;
     if (weft__stale(e)) /* a destructor forked: there is nobody to replace */

@@ -38,6 +38,7 @@ typedef struct weft__port {
     struct weft__port *mine;  /* in the owning thread's list; ports_lock */
     struct weft__self *owner; /* NULL: free to be adopted; ports_lock */
     unsigned unmeasured;      /* submits until one has its latency taken, every WEFT__MEASURE-th; owner only */
+    _Atomic(uint32_t) in_trace; /* 1 while the owner, a thread of the executor, writes to its trace; see trace.c */
     unsigned hint;            /* which shard of the outside queue this thread pushes to */
     /* Of an outside thread, owner only: how it waited for jobs of this executor lately; see futures/outside.c. */
     unsigned naps;          /* that it may take in vain */
@@ -82,6 +83,7 @@ typedef struct weft__thread {
     weft_future *job;                                  /* that waits; the same lock */
     weft_future *const *awaits;                        /* the futures it is blocked on; the same lock */
     size_t awaits_count;
+    uint32_t blocked_note; /* what began in the trace with its being blocked (trace.h); owner only */
     bool awaits_uncut; /* a request to stop does not end the wait */
     bool awaits_all;   /* it needs them all; else any of them will do */
     bool visited;

@@ -60,6 +60,14 @@ static weft__link *take_outside(weft__thread *t, unsigned priority, unsigned mos
     return n ? batch[0] : NULL;
 }
 
+static void count_stolen(weft__thread *t, const weft__thread *victim)
+{
+    weft__count(&t->port.counts.stolen, 1);
+    WEFT__PROBE2(steal, t->index, victim->index);
+    if (weft__tracing(t->executor))
+        weft__trace_moment(t->executor, WEFT__NOTE_STEAL, (int)victim->index, NULL, (weft__mark){0, 0});
+}
+
 static weft__link *steal_from(weft__thread *victim)
 {
     weft__link *link = take_oldest(&victim->ready);
@@ -83,7 +91,7 @@ static find steal(weft__thread *t)
             continue;
         find found = {.task = weft__forks_steal(t, victim)};
         if (!found.task && (found.link = steal_from(victim)))
-            weft__count(&t->port.counts.stolen, 1);
+            count_stolen(t, victim);
         if (found.task || found.link)
             return found;
     }
@@ -106,7 +114,7 @@ static weft__link *take_left_behind(weft__thread *t, bool strangers)
         weft__link *link = NULL;
         if (other != t && (left || e->workers == 1) &&
             ((link = take_oldest(&other->inbox)) || (left && !strangers && (link = take_oldest(&other->ready))))) {
-            weft__count(&t->port.counts.stolen, 1);
+            count_stolen(t, other);
             return link;
         }
     }
@@ -295,10 +303,13 @@ static void worker_begin(weft__thread *t)
     weft__thread_register();
     int refused = e->worker_start ? e->worker_start(t->index, e->data) : 0;
     weft__fork_check(e);
-    if (refused)
+    if (refused) {
         atomic_store_explicit(&e->broken, -ENOTRECOVERABLE, memory_order_release);
-    else
+        /* Release: who sees it sees the code. */
+        atomic_fetch_or_explicit(&e->detour, WEFT__DETOUR_BROKEN, memory_order_release);
+    } else {
         atomic_store_explicit(&t->started, true, memory_order_release);
+    }
 }
 
 static void worker_end(weft__thread *t)

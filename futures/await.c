@@ -17,7 +17,7 @@ static inline bool may_run_here(const weft__thread *t, const weft_future *f)
     const weft_executor *e = t->executor;
     char here;
     return weft__has_no_options(f) && t->forks.list.newest == &t->forks.list.oldest && weft__phase(e) == WEFT__OPEN &&
-           t->depth < WEFT__INLINE_DEPTH && atomic_load_explicit(&e->broken, memory_order_relaxed) == 0 &&
+           t->depth < WEFT__INLINE_DEPTH && atomic_load_explicit(&e->detour, memory_order_relaxed) == 0 &&
            (uintptr_t)&here >= (uintptr_t)t->stack_low;
 }
 

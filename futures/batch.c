@@ -47,7 +47,7 @@ weft_future *weft__batch_add(weft__batch *b, weft_fn *fn, void *arg)
 {
     static const weft_submit_options none;
     weft__options *o = NULL;
-    if (b->given || b->counted) {
+    if (b->given || b->counted || weft__tracing(b->executor)) {
         o = weft__options_new(b->executor, b->given ? b->given : &none, NULL, 0);
         if (!o)
             return NULL;

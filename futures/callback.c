@@ -68,7 +68,11 @@ void weft__callback_run(weft__link *link, weft__thread *none)
     (void)none;
     weft_callback *cb = weft__link_callback(link);
     if (weft__callback_change(cb, WEFT__DUE, WEFT__RUNS)) {
+        weft_executor *e = cb->executor;
+        uint32_t noted =
+            weft__tracing(e) ? weft__trace_begin(e, WEFT__NOTE_CALLBACK, NULL, (weft__mark){0, 0}, false) : 0;
         ops_of(cb)->call(cb);
+        weft__trace_end(e, noted, 0);
         weft__count_for(cb->executor, offsetof(weft__counts, callbacks), 1);
         weft__callback_change(cb, WEFT__RUNS, WEFT__RAN);
         weft__futex_wake(weft__futex_half(&cb->word), INT32_MAX);

@@ -144,8 +144,12 @@ bool weft__timed_arm(weft_future *f, int64_t delay)
         /* Relaxed: it is published later. */
         atomic_store_explicit(weft__todo(f), WEFT__ARMED | WEFT__ARM, memory_order_relaxed);
     }
-    if (timed)
+    if (timed) {
         weft__count_for(f->executor, offsetof(weft__counts, timers_armed), 1);
+        WEFT__PROBE1(timer__arm, f->executor);
+        if (weft__tracing(f->executor))
+            weft__note_timer(f->executor, WEFT__NOTE_ARM);
+    }
     return timed;
 }
 
@@ -174,6 +178,9 @@ bool weft__timed_fired(weft_future *f, weft__coordinator *c)
     if (!(atomic_fetch_and_explicit(weft__todo(f), ~(uint32_t)WEFT__ARMED, memory_order_acq_rel) & WEFT__ARMED))
         return false;
     weft__count(&c->port.counts.timers_fired, 1);
+    WEFT__PROBE1(timer__fire, f->executor);
+    if (weft__tracing(f->executor))
+        weft__note_timer(f->executor, WEFT__NOTE_FIRE);
     return true;
 }
 

@@ -27,6 +27,11 @@ enum { SPINS = 200 };
 
 /* ---- stolen ---- */
 
+static uint32_t note_task(weft_executor *e, const weft_task *task)
+{
+    return weft__trace_begin(e, WEFT__NOTE_TASK, weft__name(task->job), (weft__mark){0, 0}, false);
+}
+
 void weft__run_stolen(weft_task *task)
 {
     weft__self_t *self = &weft__self;
@@ -40,9 +45,12 @@ void weft__run_stolen(weft_task *task)
     self->job = task->job;
     self->job_epoch = atomic_load_explicit(&e->cancel_epoch, memory_order_relaxed) - 1; /* as in weft__call_as_job */
     self->failure = 0;
+    uint32_t noted = weft__tracing(e) ? note_task(e, task) : 0;
     void *value = task->fn(task->arg);
     weft__fork_check(e);
     int own = self->failure;
+    if (WEFT__UNLIKELY(noted))
+        weft__trace_end(e, noted, own);
     self->failure = failure;
     self->job_epoch = epoch;
     self->job = task->interrupted;

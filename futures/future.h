@@ -152,6 +152,8 @@ struct weft__options {
     size_t copy_size;
     uint8_t priority;     /* weft_priority */
     bool counted;         /* in executor->pending */
+    uint16_t trace;       /* with trace_id, what the trace that it was submitted in knows the job by; the submitter */
+    uint32_t trace_id;    /* 0: nothing */
     int64_t delay;        /* ns; not positive: none */
     int64_t submitted_at; /* ns; 0: this job is not measured */
     weft__member given;   /* to the token that it was submitted with */
@@ -329,6 +331,7 @@ void weft__batch_refuse(weft__batch *b); /* after add or queue failed; the argum
 int weft__admit(weft_executor *e, bool own, size_t n, bool *counted);
 void weft__unadmit(weft_executor *e, bool counted, size_t n);
 weft__options *weft__options_new(weft_executor *e, const weft_submit_options *given, const void *copy, size_t size);
+void weft__note_submit(weft_executor *e, weft__options *o); /* if there is a trace; before anybody can see the job */
 bool weft__options_valid(const weft_submit_options *o);
 /* A job of that kind which no queue has yet, with so many references. NULL: no memory, and o is still the caller's. */
 weft_future *weft__job_new(weft_executor *e, const weft__future_ops *ops, weft_fn *fn, void *arg, weft__options *o,

@@ -171,6 +171,20 @@ void weft__job_end(weft_future *f, void *arg, void *value, int failure, unsigned
     weft__fork_check(e); /* after destructors; a wait that runs the job goes on with what is the thread's */
 }
 
+/* What notes about the job go under. */
+static weft__mark mark_of(const weft__options *o)
+{
+    return o ? (weft__mark){o->trace_id, o->trace} : (weft__mark){0, 0};
+}
+
+static void note_cancel(weft_future *f, weft__note note, weft_cancel_reason reason)
+{
+    const weft__options *o = weft__options_of(f);
+    WEFT__PROBE2(job__cancel, f, reason);
+    if (weft__tracing(f->executor))
+        weft__trace_moment(f->executor, note, (int)reason, o ? o->name : NULL, mark_of(o));
+}
+
 /* Runs a job or then that the caller has claimed, and settles it, dropping `drop` references. */
 void weft__job_execute(weft_future *f, bool taken, bool awaited, unsigned drop)
 {
@@ -180,8 +194,14 @@ void weft__job_execute(weft_future *f, bool taken, bool awaited, unsigned drop)
     uintptr_t how = (taken ? WEFT__RUN_TAKEN : 0) | (awaited ? WEFT__RUN_AWAITED : 0);
     count_started(f);
     if (WEFT__LIKELY(failure == 0)) {
-        measure_latency(weft__options_of(f));
+        const weft__options *o = weft__options_of(f);
+        uint32_t noted = 0;
+        measure_latency(o);
+        if (weft__tracing(e))
+            noted = weft__trace_begin(e, WEFT__NOTE_JOB, o ? o->name : NULL, mark_of(o), !taken || awaited);
         value = weft__call_as_job(f, e, how, false, &failure);
+        if (WEFT__UNLIKELY(noted)) /* before it can be seen done, and the trace be ended for that */
+            weft__trace_end(e, noted, failure);
     } else {
         f->outer = (uintptr_t)weft__self.job | how;
     }
@@ -214,7 +234,7 @@ void weft__job_taken(weft__link *link, weft__thread *thread)
         weft__job_cut_off(f);
     if (!weft__claim_to_run(f)) {
         weft__unref(f);
-    } else if (!weft__has_no_options(f) || atomic_load_explicit(&e->broken, memory_order_relaxed)) {
+    } else if (!weft__has_no_options(f) || atomic_load_explicit(&e->detour, memory_order_relaxed)) {
         weft__job_execute(f, true, false, 1);
     } else {
         void *value = weft__call_as_job(f, e, WEFT__RUN_TAKEN, true, &failure);
@@ -305,6 +325,7 @@ int weft__job_help(weft_future *f, bool awaited)
 void weft__job_cancel_claimed(weft_future *f)
 {
     count_started(f);
+    note_cancel(f, WEFT__NOTE_CANCEL, weft__reason(weft__word(f)));
     weft__job_argument_release(f, f->value);
     if (weft__stale(f->executor))
         return;
@@ -342,6 +363,7 @@ weft_cancel_effect weft__job_request(weft_future *f, weft_cancel_reason reason)
             return WEFT_CANCEL_ALREADY;
     } while (!atomic_compare_exchange_weak_explicit(&f->word, &word, word | weft__reason_bits(reason),
                                                     memory_order_seq_cst, memory_order_acquire));
+    note_cancel(f, WEFT__NOTE_REQUEST, reason);
     weft__request_spread(f->executor);
     weft__own_token_set(f, reason);
     return WEFT_CANCEL_REQUESTED;

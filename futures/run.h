@@ -41,9 +41,11 @@ static inline void *weft__call_as_job(weft_future *f, weft_executor *e, uintptr_
     self->job_epoch = atomic_load_explicit(&e->cancel_epoch, memory_order_relaxed) - 1;
     self->failure = 0;
     self->job = f;
+    WEFT__PROBE2(job__start, f, fn);
     void *value = job || weft__ops_of(f)->kind == WEFT__JOB ? fn(f->value) : weft__then_call(f, fn, f->value);
     weft__fork_check(e);
     *failure = self->failure;
+    WEFT__PROBE2(job__done, f, *failure);
     self->job = outer;
     self->job_epoch = outer_epoch;
     self->failure = outer_failure;

@@ -55,6 +55,15 @@ weft__options *weft__options_new(weft_executor *e, const weft_submit_options *gi
     return o;
 }
 
+void weft__note_submit(weft_executor *e, weft__options *o)
+{
+    if (!weft__tracing(e))
+        return;
+    weft__mark mark = weft__trace_submitted(e, o->name);
+    o->trace = mark.trace;
+    o->trace_id = mark.id;
+}
+
 /* Of whatever kind, but for its word, which publishes it; see there. */
 static inline void job_init(weft_future *f, weft_executor *e, const weft__future_ops *ops, weft_fn *fn, void *arg,
                             weft__options *o)
@@ -66,6 +75,7 @@ static inline void job_init(weft_future *f, weft_executor *e, const weft__future
     f->value = arg;
     f->waiters = NULL;
     atomic_store_explicit(&f->options, o, memory_order_relaxed);
+    WEFT__PROBE2(job__submit, f, fn);
 }
 
 /* Release, partner of the acquire load in shutdown's walk, which may meet the job before any queue does. Workers come
@@ -83,6 +93,8 @@ weft_future *weft__job_new(weft_executor *e, const weft__future_ops *ops, weft_f
     weft_future *f = port ? weft__slab_alloc(&port->heap, ops->memory) : NULL;
     if (!f)
         return NULL;
+    if (o)
+        weft__note_submit(e, o);
     job_init(f, e, ops, fn, arg, o);
     if (ops->link.expire) { /* before the walk can find it */
         weft__timed *timed = (weft__timed *)(void *)f;
@@ -204,7 +216,7 @@ static int submit(weft_executor *e, weft_fn *fn, void *arg, const weft_submit_op
     static const weft_submit_options none;
     weft__options *o = NULL;
     bool measured = measures(e);
-    if (given || copy || counted || measured) {
+    if (given || copy || counted || measured || weft__tracing(e)) {
         o = weft__options_new(e, given ? given : &none, copy, size);
         if (!o)
             goto no_memory;
@@ -242,10 +254,10 @@ no_memory:
     return -ENOMEM;
 }
 
-/* Nothing is to be decided: no shutdown, no limit that concerns it, no measuring. */
+/* Nothing is to be decided: no shutdown, no limit that concerns it, no measuring, no trace, no broken executor. */
 static inline bool is_simple(const weft_executor *e, weft__port *port, bool own)
 {
-    return weft__phase(e) == WEFT__OPEN && atomic_load_explicit(&e->broken, memory_order_acquire) == 0 &&
+    return weft__phase(e) == WEFT__OPEN && atomic_load_explicit(&e->detour, memory_order_acquire) == 0 &&
            (own || !e->max_pending) && port->unmeasured > 0;
 }
 

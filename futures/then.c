@@ -312,8 +312,10 @@ static weft_future *follow(weft_future *input, weft_fn *fn, void *data, const we
     int code = token && weft__stale(token->executor) ? -ESTALE : weft__derivable(input);
     if (code)
         return weft__refuse(code);
-    weft__options *options = given ? weft__options_new(e, given, NULL, 0) : NULL;
-    if (given && !options)
+    static const weft_submit_options none;
+    bool apart = given || weft__tracing(e);
+    weft__options *options = apart ? weft__options_new(e, given ? given : &none, NULL, 0) : NULL;
+    if (apart && !options)
         return weft__refuse(-ENOMEM);
     then *t = then_new(input, fn, data, options, flags);
     if (!t) {
@@ -321,6 +323,8 @@ static weft_future *follow(weft_future *input, weft_fn *fn, void *data, const we
         return NULL;
     }
     weft_future *f = &t->timed.base;
+    if (options)
+        weft__note_submit(e, options);
     weft__future_publish(f, 2, 0);
     begin(t, token);
     set_made(t);

@@ -20,6 +20,7 @@
 #include <errno.h>
 
 enum { SPREAD = 1, REARM = 2, SOONER = 4 }; /* SOONER: beside REARM, the deadline has come nearer */
+enum { COUNTED = 8 };                       /* for post_deadline alone: there was no timer before */
 
 /* ---- references, holds and messages ---- */
 
@@ -127,10 +128,11 @@ static uint32_t retime(weft_token *t, int64_t deadline)
         return REARM;
     }
     atomic_store_explicit(&t->deadline, deadline, memory_order_relaxed);
-    if (!t->timed)
+    uint32_t counted = t->timed ? 0 : COUNTED;
+    if (counted)
         weft__count_for(t->executor, offsetof(weft__counts, timers_armed), 1);
     t->timed = true;
-    return sooner ? REARM | SOONER : REARM;
+    return (sooner ? REARM | SOONER : REARM) | counted;
 }
 
 /* Sets the token if its deadline is one of those until `now`, and it is not closed. */
@@ -146,6 +148,10 @@ static bool expire(weft_token *t, int64_t now)
         expired = true;
     }
     weft__tiny_unlock(&t->lock);
+    if (expired)
+        WEFT__PROBE1(timer__fire, t->executor);
+    if (expired && weft__tracing(t->executor)) /* not under the lock: it may take another one */
+        weft__note_timer(t->executor, WEFT__NOTE_FIRE);
     if (expired)
         poke(t, SPREAD | REARM, 0);
     return expired;
@@ -183,7 +189,11 @@ static void rearm(weft_token *t, weft__coordinator *c)
 static void post_deadline(weft_token *t, uint32_t what, int64_t deadline)
 {
     int64_t soon = weft__coordinator_soon(&t->executor->coordinator);
-    if (poke(t, what, soon < deadline ? soon : deadline))
+    if (what & COUNTED)
+        WEFT__PROBE1(timer__arm, t->executor);
+    if (what & COUNTED && weft__tracing(t->executor))
+        weft__note_timer(t->executor, WEFT__NOTE_ARM);
+    if (poke(t, what & ~(uint32_t)COUNTED, soon < deadline ? soon : deadline))
         return;
     weft__tiny_lock_take(&t->lock);
     untime(t);

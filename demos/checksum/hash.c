@@ -215,10 +215,19 @@ static void *hash_file(void *arg)
     return code == 0 ? file : weft_fail(code);
 }
 
+/* With the last part of its path, which lives as long as the job. */
+static weft_future *submit_named(weft_executor *executor, struct file *file)
+{
+    const char *slash = strrchr(file->path, '/');
+    weft_submit_options options = {.name = slash != NULL ? slash + 1 : file->path};
+
+    return weft_submit_with(executor, hash_file, file, &options);
+}
+
 int hash_submit(weft_executor *executor, struct file *file)
 {
     pthread_mutex_lock(&file->hashing->submitting);
-    file->job = weft_submit(executor, hash_file, file);
+    file->job = file->hashing->traced ? submit_named(executor, file) : weft_submit(executor, hash_file, file);
     int code = file->job != NULL ? 0 : errno;
     pthread_mutex_unlock(&file->hashing->submitting);
     return code;

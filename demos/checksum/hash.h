@@ -10,6 +10,7 @@
 #include <openssl/evp.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 
 enum { DIGEST_SIZE = 32 };
 
@@ -19,6 +20,7 @@ struct hashing {
     EVP_MD *sha256;
     int64_t limit;       /* ns a file, from when a worker takes it up; WEFT_FOREVER: none */
     int stop_descriptor; /* readable when everything is to stop */
+    bool traced;         /* jobs get names, for the trace */
     /* Added to by the jobs, read by whoever draws the progress. */
     _Atomic(uint64_t) bytes;
     /* Held by the submitter while it submits a file and stores the handle in it, by a job while it reads the handle: a job

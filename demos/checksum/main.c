@@ -1,6 +1,6 @@
 /* checksum: what sha256sum prints, for whole trees, on every CPU.
  *
- *     checksum [--jobs N] [--timeout SECONDS] [PATH...]
+ *     checksum [--jobs N] [--timeout SECONDS] [--trace FILE] [PATH...]
  *
  * This file reads the command line. The rest: walk finds the files, hash is the job, output writes the lines, survey adds
  * up what there is to do, and run holds them together. */
@@ -20,7 +20,7 @@ enum { MOST_JOBS = 512 };
 static const double longest_timeout = 1e9; /* seconds: some thirty years */
 
 static const char usage_text[] =
-    "usage: checksum [--jobs N] [--timeout SECONDS] [PATH...]\n"
+    "usage: checksum [--jobs N] [--timeout SECONDS] [--trace FILE] [PATH...]\n"
     "\n"
     "Prints the SHA-256 of each file as sha256sum does, in the order given. A directory stands for the regular\n"
     "files below it, in the byte order of their paths; links below it are not followed. Without a path, or for\n"
@@ -28,6 +28,7 @@ static const char usage_text[] =
     "\n"
     "  -j, --jobs N           hash N files at a time (1 to 512; default: as many as there are CPUs)\n"
     "  -t, --timeout SECONDS  give up on a file that takes longer, say so and go on\n"
+    "  -T, --trace FILE       write what the workers did to FILE, for ui.perfetto.dev or the demo timeline\n"
     "  -h, --help             print this\n"
     "\n"
     "Status: 0; 1 if a file could not be read in time or at all; 2 for a mistake in the command line;\n"
@@ -64,6 +65,9 @@ static int take_option(int option, struct run_options *options)
         }
         options->limit = WEFT_SECONDS(seconds);
         return 0;
+    case 'T':
+        options->trace = optarg;
+        return 0;
     default:
         return usage(); /* getopt has said what is wrong */
     }
@@ -84,13 +88,14 @@ int main(int argc, char **argv)
 {
     static const struct option long_options[] = {{"jobs", required_argument, NULL, 'j'},
                                                  {"timeout", required_argument, NULL, 't'},
+                                                 {"trace", required_argument, NULL, 'T'},
                                                  {"help", no_argument, NULL, 'h'},
                                                  {NULL, 0, NULL, 0}};
     static char *standard_input[] = {"-"};
     struct run_options options = {.limit = WEFT_FOREVER};
     int option;
 
-    while ((option = getopt_long(argc, argv, "j:t:h", long_options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "j:t:T:h", long_options, NULL)) != -1) {
         if (option == 'h') {
             return fputs(usage_text, stdout) < 0 || fflush(stdout) != 0;
         }

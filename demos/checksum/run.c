@@ -217,6 +217,13 @@ static int open_run(struct run *run, const struct run_options *options)
         give_up(run, "cannot start the workers", errno);
         return -1;
     }
+    int code = options->trace != NULL ? weft_trace_start(run->pool, options->trace) : 0;
+    if (code != 0) {
+        print_name(message(run), options->trace);
+        fprintf(stderr, ": %s\n", weft_strerror(code));
+        return -1;
+    }
+    run->hashing.traced = options->trace != NULL;
     run->interrupt = interrupt_open(run->pool);
     run->window = calloc(WINDOW, sizeof *run->window);
     if (run->interrupt == NULL || run->window == NULL) {
@@ -243,6 +250,10 @@ static void close_run(struct run *run)
     if (run->pool != NULL) {
         /* After this no job runs and none will: the window may go. */
         weft_executor_shutdown(run->pool, WEFT_CANCEL_ALL, WEFT_FOREVER);
+        int code = run->hashing.traced ? weft_trace_stop(run->pool) : 0;
+        if (code != 0) {
+            give_up(run, "cannot write the trace", -code);
+        }
     }
     for (; run->count > 0; run->count--) {
         struct file *file = &run->window[run->oldest].file;

@@ -8,8 +8,9 @@
 struct run_options {
     char **paths;
     size_t n_paths;
-    unsigned workers; /* 0: as many as there are CPUs */
-    int64_t limit;    /* ns a file; WEFT_FOREVER: none */
+    unsigned workers;  /* 0: as many as there are CPUs */
+    int64_t limit;     /* ns a file; WEFT_FOREVER: none */
+    const char *trace; /* a file for weft_trace_start; NULL: none */
 };
 
 /* The exit status: 0; 1 if something went wrong, which stderr tells; 128 + n after signal n. */

@@ -52,6 +52,7 @@
  *   group_join                          blocks      blocks, but     if all are over,      -ESTALE
  *                                                   in a child:     else -EDEADLK
  *                                                   -EDEADLK
+ *   trace_start, _stop                  block       block           -EDEADLK              -ESTALE
  *   now, strerror, version, the macros  yes         yes             yes                   yes
  *
  * In a signal handler only weft_token_cancel may be called, on any thread of the program. weft's own threads block
