@@ -1,8 +1,8 @@
 /* mandelbrot.h: the picture as a function: which colour has this rectangle of it?
  *
  * Nothing here knows of the other rectangles, so any number of threads may compute at the same time. */
-#ifndef RENDER_MANDELBROT_H
-#define RENDER_MANDELBROT_H
+#ifndef DEMOS_MANDELBROT_H
+#define DEMOS_MANDELBROT_H
 
 #include <stdbool.h>
 #include <stddef.h>
