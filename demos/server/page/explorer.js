@@ -22,6 +22,7 @@ let toured = 0, flight = null, redraw = true, pumpAt = 0, drawnAt = 0;
  * with several names enough requests are under way to see a queue. */
 const local = /^(127\.0\.0\.1|localhost|.*\.localhost)$/.test(location.hostname);
 let hosts = local ? [0, 1, 2, 3].map((n) => `http://t${n}.localhost:${location.port || 80}`) : [''];
+const reached = new Set();      // hosts that have answered
 const mostAsked = () => hosts.length > 1 ? 24 : 5;
 
 /* ---- what the visitor has chosen ---- */
@@ -72,37 +73,34 @@ function tileAt(place) {
 /* ---- asking ---- */
 
 async function ask(tile, rank) {
-    const host = hosts[Math.abs(tile.x * 7 + tile.y * 3) % hosts.length], control = new AbortController();
+    const host = hosts[(tile.x * 7 + tile.y * 3) % hosts.length], control = new AbortController(), asked = deadline();
     tile.state = 'asked';
     tile.control = control;
     tile.askedAt = performance.now();
+    let state, image = null;
     try {
-        const reply = await fetch(`${host}/tiles/${tile.key}.png?deadline=${deadline()}&iterations=${iterations()}&priority=${rank}`,
+        const reply = await fetch(`${host}/tiles/${tile.key}.png?deadline=${asked}&iterations=${iterations()}&priority=${rank}`,
             {signal: control.signal, cache: 'no-store'});
-        if (reply.ok) {
-            const image = await createImageBitmap(await reply.blob());
-            if (tile.control !== control) {
-                return;
-            }
-            tile.image = image;
-            tile.shown = performance.now();
-            tile.state = 'drawn';
-        } else {
-            tile.state = reply.status === 504 ? 'late' : reply.status === 503 ? 'refused' : 'failed';
-            tile.until = performance.now() + 1000;
-            tile.deadline = deadline();
-        }
+        image = reply.ok ? await createImageBitmap(await reply.blob()) : null;
+        state = reply.ok ? 'drawn' : reply.status === 504 ? 'late' : reply.status === 503 ? 'refused' : 'failed';
     } catch (error) {
-        if (tile.control !== control) {
-            return;     // dropped, and perhaps asked for again
-        }
-        tile.state = 'failed';
-        tile.until = performance.now() + 1500;
-        if (hosts.length > 1 && host) {
+        state = 'failed';
+        if (hosts.length > 1 && host && tile.control === control && !reached.has(host)) {
             hosts = [''];       // names below .localhost lead nowhere in this browser
-            tile.state = 'wanted';
+            state = 'wanted';
         }
     }
+    if (tile.control !== control) {
+        return;                 // dropped meanwhile, and perhaps asked for again
+    }
+    if (state === 'drawn') {
+        tile.image = image;
+        tile.shown = performance.now();
+        reached.add(host);
+    }
+    tile.state = state;
+    tile.until = performance.now() + 1000;
+    tile.deadline = asked;
     tile.control = null;
     redraw = true;
     pump();
@@ -136,7 +134,8 @@ function pump() {
     }
     const now = performance.now();
     for (const tile of [...inView, ...rim]) {
-        const again = (tile.state === 'refused' || tile.state === 'failed') && now > tile.until;
+        const again = (tile.state === 'refused' || tile.state === 'failed') && now > tile.until ||
+            tile.state === 'late' && tile.deadline < deadline();
         if (asked < mostAsked() && (tile.state === 'wanted' || again)) {
             ask(tile, rim.includes(tile) ? 'low' : priority());
             asked++;
@@ -436,7 +435,7 @@ byId('again').addEventListener('click', drawAgain);
 byId('retry').addEventListener('click', () => retry(() => true));
 byId('rim').addEventListener('change', pump);
 byId('deadline').addEventListener('input', showChoices);
-byId('deadline').addEventListener('change', () => retry(() => true));
+byId('deadline').addEventListener('change', pump);
 byId('detail').addEventListener('input', showChoices);
 byId('detail').addEventListener('change', drawAgain);
 window.addEventListener('resize', moved);

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 
@@ -22,13 +23,33 @@ def skip(text):
     sys.exit(77)
 
 
-def until(what, condition, seconds=60):
-    """Asks until the condition holds; fails if that takes too long."""
+def until(what, condition, seconds=60, describe=lambda: ""):
+    """Asks until the condition holds; fails if that takes too long, with a description of how things stand."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
-            fail(f"not within {seconds} s: {what}")
+            fail(f"not within {seconds} s: {what} {describe()}")
         time.sleep(0.02)
+
+
+class Beside(threading.Thread):
+    """Runs a function at the same time; finish() waits for it, and fails if it did."""
+
+    def __init__(self, function, *arguments):
+        super().__init__(daemon=True)
+        self.function, self.arguments, self.mistake = function, arguments, None
+        self.start()
+
+    def run(self):
+        try:
+            self.function(*self.arguments)
+        except BaseException as mistake:    # sys.exit, too, would end this thread only
+            self.mistake = mistake
+
+    def finish(self):
+        self.join()
+        if self.mistake:
+            raise self.mistake
 
 
 class Server:
