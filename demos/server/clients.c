@@ -78,6 +78,7 @@ static void close_client(struct server *server, struct client *client)
     }
     remove_client(server, client);
     free(client);
+    server->closed = true;
 }
 
 void clients_notify(void *cls, struct MHD_Connection *connection, void **socket_context,

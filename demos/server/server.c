@@ -205,7 +205,7 @@ static void close_server(struct server *server)
 /* Milliseconds until the loop has something to do that no descriptor tells of; -1: it has not. */
 static int next_timeout(const struct server *server)
 {
-    int milliseconds = server->client_count > 0 ? SWEEP_MILLISECONDS : -1;
+    int milliseconds = server->closed ? 0 : server->client_count > 0 ? SWEEP_MILLISECONDS : -1;
     MHD_UNSIGNED_LONG_LONG wish;
 
     if (MHD_get_timeout(server->daemon, &wish) == MHD_YES &&
@@ -255,6 +255,7 @@ static void take_round(struct server *server, int64_t *swept)
 {
     take_events(server, next_timeout(server));
     clients_deliver(server);
+    server->closed = false;
     MHD_run(server->daemon);
     if (weft_now() - *swept >= WEFT_MILLISECONDS(SWEEP_MILLISECONDS)) {
         clients_sweep(server);

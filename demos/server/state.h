@@ -53,6 +53,7 @@ struct server {
     size_t client_count;
     size_t drawing;   /* clients in phase DRAWING or DRAWN */
     size_t answering; /* answers handed over and not yet sent */
+    bool closed; /* a connection was closed since libmicrohttpd ran: it may accept again, but only looks when it runs */
     bool draining;
     int64_t started, drain_until; /* ns of weft_now() */
     struct counts counts;

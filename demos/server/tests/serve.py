@@ -2,6 +2,7 @@
 import http.client
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -108,6 +109,11 @@ class Server:
         """Resident memory in KiB."""
         with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:
             return int(next(line for line in status if line.startswith("VmRSS:")).split()[1])
+
+    def sanitized(self):
+        """Built with a sanitizer, which keeps memory for itself?"""
+        with open(f"/proc/{self.process.pid}/maps", encoding="ascii") as maps:
+            return re.search(r"lib[at]san", maps.read()) is not None
 
     def end(self, seconds=60):
         """SIGTERM; returns what the server said last. It must end with 0."""
