@@ -6,9 +6,9 @@
  *     /metrics                for Prometheus
  *     /healthz                200, or 503 while the server is ending
  *
- * A tile is the only thing that is not answered at once: its job is submitted, the connection suspended, and this handler
- * called again when the job's future is done. The body of the answer is the value of that future, lent to libmicrohttpd
- * together with a reference that it releases once the last byte is sent: nothing is copied. */
+ * A tile is the only thing that is not answered at once: its job is submitted, the connection suspended, and this
+ * handler called again when the job's future is done. The body of the answer is the value of that future, lent to
+ * libmicrohttpd together with a reference that it releases once the last byte is sent: nothing is copied. */
 #include "answer.h"
 
 #include "clients.h"

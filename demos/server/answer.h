@@ -4,8 +4,8 @@
 
 #include "state.h"
 
-/* The access handler of libmicrohttpd; cls is the server. Called when the head of a request is there, and again when the
- * connection has been resumed. */
+/* The access handler of libmicrohttpd; cls is the server. Called when the head of a request is there, and again when
+ * the connection has been resumed. */
 enum MHD_Result answer(void *cls, struct MHD_Connection *connection, const char *url, const char *method,
                        const char *version, const char *upload, size_t *upload_size, void **request);
 

@@ -1,8 +1,8 @@
 /* lanes.c: a ring of spans for each worker.
  *
- * Each ring is written by its worker and read by the thread of the server, under a mutex of its own that is almost never
- * contended: a piece of work takes milliseconds, and the reader comes some times a second. Pieces of one job that follow
- * one another closely become one span, so a ring reaches many seconds back. */
+ * Each ring is written by its worker and read by the thread of the server, under a mutex of its own that is almost
+ * never contended: a piece of work takes milliseconds, and the reader comes some times a second. Pieces of one job that
+ * follow one another closely become one span, so a ring reaches many seconds back. */
 #include "lanes.h"
 
 #include <pthread.h>

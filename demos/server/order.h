@@ -15,8 +15,8 @@ typedef const char *query_fn(void *request, const char *name);
 /* Is this the path of a tile, whether it makes sense or not? */
 bool order_is_tile(const char *path);
 
-/* Reads /tiles/ZOOM/COLUMN/ROW.png, and deadline, priority and iterations from the query. NULL, or in words what is wrong
- * with it; then *order is not to be used. */
+/* Reads /tiles/ZOOM/COLUMN/ROW.png, and deadline, priority and iterations from the query. NULL, or in words what is
+ * wrong with it; then *order is not to be used. */
 const char *order_read(const char *path, query_fn *query, void *request, struct tile_order *order);
 
 /* A count of microseconds, for example; `fallback` if text is NULL. */

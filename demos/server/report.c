@@ -1,6 +1,7 @@
 /* report.c: counters as JSON and as Prometheus metrics.
  *
- * Times in the JSON are microseconds since the start of the server: short to write, and exact in a browser's numbers. */
+ * Times in the JSON are microseconds since the start of the server: short to write, and exact in a browser's numbers.
+ * */
 #define _POSIX_C_SOURCE 200809L
 #include "report.h"
 

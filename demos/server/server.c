@@ -1,10 +1,10 @@
 /* server.c: one thread, one loop, for everything but the drawing.
  *
- * The loop sleeps in a single epoll_wait() for five kinds of things: libmicrohttpd's own epoll set, in which all sockets
- * are that it wants to read or write; the queue of weft futures that are done (weft_queue_fd); the signals; clients that
- * hang up while their tile is being drawn; and, while there are connections, a second that has passed. So every record
- * is used by one thread alone and nothing needs a lock: workers draw, the coordinator of weft keeps the deadlines, and
- * both reach the loop through the queue only. Without connections nothing wakes it at all.
+ * The loop sleeps in a single epoll_wait() for five kinds of things: libmicrohttpd's own epoll set, in which all
+ * sockets are that it wants to read or write; the queue of weft futures that are done (weft_queue_fd); the signals;
+ * clients that hang up while their tile is being drawn; and, while there are connections, a second that has passed. So
+ * every record is used by one thread alone and nothing needs a lock: workers draw, the coordinator of weft keeps the
+ * deadlines, and both reach the loop through the queue only. Without connections nothing wakes it at all.
  *
  * The order of a round matters: first hang-ups, whose records are sure to exist still, then completions, then
  * libmicrohttpd, which may close connections and free their records.

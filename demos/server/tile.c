@@ -1,8 +1,8 @@
 /* tile.c: the job that draws a tile, in bands that idle workers may steal.
  *
  * The request for a tile is one job. It draws by a loop over bands of rows (weft_parallel_for), so when there are fewer
- * tiles than workers, the idle ones take bands of a tile that another one has begun. All look at weft_cancelled() before
- * each pixel: it turns true when the deadline has passed or when the client has left, wherever the band runs.
+ * tiles than workers, the idle ones take bands of a tile that another one has begun. All look at weft_cancelled()
+ * before each pixel: it turns true when the deadline has passed or when the client has left, wherever the band runs.
  *
  * Two futures: the job's own, and the one under the deadline, which is what the server waits for. At the deadline the
  * second is done at once, whatever the job is doing, so the client gets its answer in time; the argument belongs to

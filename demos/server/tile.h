@@ -27,8 +27,8 @@ struct tile_picture {
     size_t size;
 };
 
-/* Submits the job. The future has a struct tile_picture, lent for as long as the future is held; it is WEFT_TIMED_OUT at
- * the deadline and cancelled as soon as it is asked to be, and in both cases the job stops at its next pixel. NULL:
+/* Submits the job. The future has a struct tile_picture, lent for as long as the future is held; it is WEFT_TIMED_OUT
+ * at the deadline and cancelled as soon as it is asked to be, and in both cases the job stops at its next pixel. NULL:
  * errno says why; EAGAIN: too many wait already. */
 weft_future *tile_submit(weft_executor *executor, struct lanes *lanes, const struct tile_order *order);
 

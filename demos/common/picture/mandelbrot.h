@@ -22,8 +22,8 @@ struct rectangle {
     size_t left, top, width, height;
 };
 
-/* Draws `part` into `pixels`, row by row without gaps. Asks `stopped` before each pixel, and gives up if it says yes: then
- * false, and the pixels are not to be used. */
+/* Draws `part` into `pixels`, row by row without gaps. Asks `stopped` before each pixel, and gives up if it says yes:
+ * then false, and the pixels are not to be used. */
 bool mandelbrot_draw(const struct view *view, const struct rectangle *part, unsigned char *pixels,
                      bool (*stopped)(void));
 

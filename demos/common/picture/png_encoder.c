@@ -1,6 +1,7 @@
 /* png_encoder.c: libpng, whose errors come as long jumps.
  *
- * What must survive the jump lives in a structure outside the frame that set it, so that no variable is left in doubt. */
+ * What must survive the jump lives in a structure outside the frame that set it, so that no variable is left in doubt.
+ * */
 #define _POSIX_C_SOURCE 200809L
 #include "png_encoder.h"
 

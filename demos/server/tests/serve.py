@@ -58,8 +58,9 @@ class Server:
 
     def __init__(self, *options):
         program = sys.argv[1]
-        self.process = subprocess.Popen([program, "--port", "0", *options], stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE, text=True)
+        # setpriv: whatever becomes of this test, or of the thread that started it, the server does not outlive it.
+        self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", program, "--port", "0", *options],
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.url = self.process.stdout.readline().split()[-1]
         self.port = int(self.url.rstrip("/").split(":")[-1])
 
