@@ -2,7 +2,7 @@
 #ifndef RENDER_RUN_H
 #define RENDER_RUN_H
 
-#include "mandelbrot.h"
+#include "../common/picture/mandelbrot.h"
 
 #include <stdint.h>
 

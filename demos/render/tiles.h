@@ -2,7 +2,7 @@
 #ifndef RENDER_TILES_H
 #define RENDER_TILES_H
 
-#include "mandelbrot.h"
+#include "../common/picture/mandelbrot.h"
 
 #include <weft/weft.h>
 

@@ -1,8 +1,8 @@
 /* mandelbrot.h: the picture as a function: which colour has this rectangle of it?
  *
  * Nothing here knows of the other rectangles, so any number of threads may compute at the same time. */
-#ifndef RENDER_MANDELBROT_H
-#define RENDER_MANDELBROT_H
+#ifndef DEMOS_MANDELBROT_H
+#define DEMOS_MANDELBROT_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,8 +22,8 @@ struct rectangle {
     size_t left, top, width, height;
 };
 
-/* Draws `part` into `pixels`, row by row without gaps. Asks `stopped` before each pixel, and gives up if it says yes: then
- * false, and the pixels are not to be used. */
+/* Draws `part` into `pixels`, row by row without gaps. Asks `stopped` before each pixel, and gives up if it says yes:
+ * then false, and the pixels are not to be used. */
 bool mandelbrot_draw(const struct view *view, const struct rectangle *part, unsigned char *pixels,
                      bool (*stopped)(void));
 

@@ -1,10 +1,10 @@
 /* mandelbrot.c: escape time with its derivative, shaded as a relief.
  *
- * A point c is iterated, z -> z^2 + c from 0, until z leaves a large disk. How many steps that takes, made continuous with
- * the logarithm of where z arrived (the normalised iteration count), gives the colour. The derivative dz/dc, which is
- * iterated along, gives two more things: the distance to the set, which darkens the finest threads, and the direction in
- * which the potential falls, which is lit from one side as if it were the slope of a hill. Each pixel is the mean of
- * samples x samples points, since the set has no smooth edges. */
+ * A point c is iterated, z -> z^2 + c from 0, until z leaves a large disk. How many steps that takes, made continuous
+ * with the logarithm of where z arrived (the normalised iteration count), gives the colour. The derivative dz/dc, which
+ * is iterated along, gives two more things: the distance to the set, which darkens the finest threads, and the
+ * direction in which the potential falls, which is lit from one side as if it were the slope of a hill. Each pixel is
+ * the mean of samples x samples points, since the set has no smooth edges. */
 #include "mandelbrot.h"
 
 #include <math.h>
