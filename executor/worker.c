@@ -304,9 +304,9 @@ static void worker_begin(weft__thread *t)
     int refused = e->worker_start ? e->worker_start(t->index, e->data) : 0;
     weft__fork_check(e);
     if (refused) {
+        /* In this order: who has seen the code, by an acquire, finds the short forms closed. */
+        atomic_fetch_or_explicit(&e->detour, WEFT__DETOUR_BROKEN, memory_order_relaxed);
         atomic_store_explicit(&e->broken, -ENOTRECOVERABLE, memory_order_release);
-        /* Release: who sees it sees the code. */
-        atomic_fetch_or_explicit(&e->detour, WEFT__DETOUR_BROKEN, memory_order_release);
     } else {
         atomic_store_explicit(&t->started, true, memory_order_release);
     }

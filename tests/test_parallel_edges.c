@@ -227,9 +227,9 @@ static void test_a_destructor_for_which_nobody_can_stand_in(void **state)
         refused again = {.there = there, .pieces = 1 + round % 3};
         assert_int_equal(weft_await(weft_submit(there, test_job_return_arg, NULL), NULL), 0); /* keeps it awake */
         destroy_with_loop(here, &again);
-        unsigned calls = test_get(again.calls);
+        unsigned calls = test_get(again.calls); /* begun, and then asked to stop: perhaps before the first piece */
         assert_true(again.code == 0            ? calls == again.pieces
-                    : again.code == -ECANCELED ? calls > 0 && calls < again.pieces
+                    : again.code == -ECANCELED ? calls < again.pieces
                                                : again.code == -EAGAIN && calls == 0);
     }
     assert_int_equal(weft_promise_resolve(promise, NULL, NULL), 0);
