@@ -111,7 +111,7 @@ static void *link_and_block(void *argument)
     if (goes_on(c)) {
         TEST_EXPECT(weft_execute(weft_executor_current(), link_and_block, c) == 0);
         int code = weft_future_wait(c->never, MS);
-        TEST_EXPECT(code == -ETIMEDOUT || code == -EAGAIN || test_get(c->cut)); /* then the promise may be gone */
+        TEST_EXPECT(code == -ETIMEDOUT || code == -EAGAIN || test_get(c->cut)); /* then it may be over */
     }
     return NULL;
 }
@@ -130,6 +130,7 @@ static void test_exe_07_a_stranger_starts_while_jobs_are_left_behind(void **stat
     test_unblock(gate);
     assert_done_soon(stranger);
     weft_future_release(stranger);
+    assert_int_equal(weft_executor_shutdown(executor, WEFT_DRAIN, test_patience()), 0); /* no link waits any more */
     inputs_free(&in);
     test_destroy(executor);
     expect_cut(&c);
