@@ -4,7 +4,9 @@
  * due at that look expire, in order of deadline; answer a manual clock that asked; run one callback or hook of the
  * program's, if one is due; move far timers nearer if there is nothing else; sleep until the wheel's next event.
  * Callbacks come one a round, after timers, because they are foreign code that may take its time: what arrives
- * meanwhile is looked at before the next one.
+ * meanwhile is looked at before the next one. When many timers are due at once, the round's callback comes after the
+ * first SLICE of them if it can: in memory that has been left alone for seconds a thousand timers take a millisecond,
+ * and the first of them would have its callback that late.
  *
  * The clock comes before the mailbox: a timer that was posted before the time moved past its deadline is then in the
  * wheel together with all others that are due. The other way round, some would expire while an earlier one was on its
@@ -27,6 +29,12 @@
 #include "executor.h"
 
 enum { LAZY_POSTS = 256, SOON_NS = 10000000, PAUSE_NS = 1 << 17, HURRIES = 8 };
+
+#ifdef WEFT_TINY
+enum { SLICE = 2 };
+#else
+enum { SLICE = 4 };
+#endif
 
 bool weft__coordinator_post(weft__coordinator *c, weft__link *link, int64_t deadline)
 {
@@ -96,18 +104,6 @@ static void handle_messages(weft__coordinator *c)
     }
 }
 
-static void expire_timers(weft__coordinator *c, int64_t now)
-{
-    weft__timer *timer;
-    while ((timer = weft__wheel_expire(&c->wheel, now))) {
-        weft__link *link = weft__timer_link(timer);
-        c->busy = true;
-        c->fired_at = now;
-        weft__link_ops(link)->expire(link, c);
-        weft__fork_check(c->executor);
-    }
-}
-
 static bool run_callback(weft__coordinator *c)
 {
     weft__link *link = c->callbacks_first;
@@ -122,6 +118,25 @@ static bool run_callback(weft__coordinator *c)
     weft__fork_check(c->executor);
     atomic_store_explicit(&c->in_callback, 0, memory_order_release);
     return true;
+}
+
+/* True: the round's callback was run as well. */
+static bool expire_timers(weft__coordinator *c, int64_t now)
+{
+    weft__timer *timer;
+    bool called = false;
+    for (unsigned n = 1; (timer = weft__wheel_expire(&c->wheel, now)); n++) {
+        weft__link *link = weft__timer_link(timer);
+        c->busy = true;
+        c->fired_at = now;
+        weft__link_ops(link)->expire(link, c);
+        weft__fork_check(c->executor);
+        if (!called && n % SLICE == 0) {
+            handle_messages(c);
+            called = run_callback(c);
+        }
+    }
+    return called;
 }
 
 /* Sleeps until the mailbox wants it or the time of the wheel's next event has come. After a round that had something to
@@ -165,9 +180,9 @@ static void round_once(weft__coordinator *c)
     int64_t now = weft__executor_now(e);
     WEFT_POINT();
     handle_messages(c);
-    expire_timers(c, now);
+    bool called = expire_timers(c, now);
     weft__clock_answer(asked);
-    if (run_callback(c) || c->ticks || !weft__mailbox_empty(&c->mailbox))
+    if (called || run_callback(c) || c->ticks || !weft__mailbox_empty(&c->mailbox))
         return;
     if (weft__phase(e) != WEFT__OPEN && weft__shutdown_step(e))
         return;
@@ -183,6 +198,7 @@ static void *coordinator_main(void *argument)
 {
     weft__coordinator *c = argument;
     weft__self.coordinator = c;
+    weft__thread_exact();
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     weft__thread_register();
     while (!c->closed)

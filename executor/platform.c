@@ -30,6 +30,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -278,4 +279,11 @@ int weft__thread_start(pthread_t *id, size_t stack_size, const char *name, void 
         set_name(*id, name);
     errno = caller_errno;
     return error == 0 ? 0 : -EAGAIN;
+}
+
+void weft__thread_exact(void)
+{
+    int caller_errno = errno;
+    (void)prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
+    errno = caller_errno;
 }

@@ -57,4 +57,8 @@ int weft__file_close(int file);
  * open), named `name` (cut to 15 characters). stack_size 0: the system's default. 0, or -EAGAIN. */
 int weft__thread_start(pthread_t *id, size_t stack_size, const char *name, void *(*body)(void *), void *arg);
 
+/* Has the calling thread woken at its deadlines, and not up to 50 us later, as Linux does to wake several together
+ * (prctl(2), PR_SET_TIMERSLACK). Where that is refused, it is late by so much. */
+void weft__thread_exact(void);
+
 #endif
