@@ -251,6 +251,47 @@ static void test_cbk_02_across_futures_in_the_order_of_resolving(void **state)
     test_destroy(executor);
 }
 
+/* Sleeps that are due at the same look of the clock, and what the callbacks of the first two saw of the last. */
+enum { DUE = 64, MILLISECOND = 1000000 };
+struct due {
+    weft_future *last;
+    bool done_at[2];
+    unsigned calls;
+    test_latch *latch;
+};
+
+static int look_at_last(weft_future *future, void *data)
+{
+    (void)future;
+    struct due *due = data;
+    due->done_at[due->calls++] = weft_future_state(due->last) != WEFT_PENDING;
+    test_latch_hit(due->latch);
+    return 0;
+}
+
+/* Early, so that it is not late for many others; and the next one not before the others, since it might take long. */
+static void test_cbk_02_one_callback_among_many_timers(void **state)
+{
+    (void)state;
+    weft_clock *clock = weft_manual_clock_create();
+    weft_executor *executor = test_executor_clock(0, clock);
+    weft_future *sleeps[DUE];
+    struct due due = {.latch = test_latch_make()};
+    for (unsigned i = 0; i < DUE; i++)
+        sleeps[i] = weft_sleep(executor, (int64_t)(i + 1) * MILLISECOND, NULL);
+    due.last = sleeps[DUE - 1];
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(weft_on_done(sleeps[i], look_at_last, &due, NULL), 0);
+    weft_manual_clock_advance(clock, DUE * MILLISECOND);
+    test_latch_wait(due.latch, 2);
+    assert_false(due.done_at[0]);
+    assert_true(due.done_at[1]);
+    for (unsigned i = 0; i < DUE; i++)
+        weft_future_release(sleeps[i]);
+    test_destroy(executor);
+    weft_clock_destroy(clock);
+}
+
 /* CBK-03 */
 
 static void test_cbk_03_on_a_done_future_later_and_on_the_coordinator(void **state)
@@ -471,6 +512,7 @@ int main(void)
         TEST(test_cbk_02_race_of_registrations_with_the_end),
         TEST(test_cbk_02_race_of_registering_threads_loses_none),
         TEST(test_cbk_02_across_futures_in_the_order_of_resolving),
+        TEST(test_cbk_02_one_callback_among_many_timers),
         TEST(test_cbk_03_on_a_done_future_later_and_on_the_coordinator),
         TEST(test_cbk_03_never_inside_the_callers_frame),
         TEST(test_cbk_04_always_on_the_coordinator),

@@ -1,5 +1,6 @@
 /* uv.c: libuv's timers, in one array. It counts in ms, and from the moment at which its loop last looked at the clock;
- * so it is told the time before each alarm, and delays are rounded up, or a timer might be early. See alarm.h. */
+ * so it is told the time before each alarm, and a delay is rounded up, with one ms for what its look at the clock
+ * rounded down: otherwise a timer would be early now and then. See alarm.h. */
 #include "alarm.h"
 #include "measure.h"
 
@@ -28,7 +29,7 @@ void alarms_arm(size_t i, int64_t delay, int64_t *fired)
     uv_update_time(&loop);
     uv_timer_init(&loop, &timers[i]);
     timers[i].data = fired;
-    uv_timer_start(&timers[i], note, ((uint64_t)delay + 999999) / 1000000, 0);
+    uv_timer_start(&timers[i], note, ((uint64_t)delay + 1999999) / 1000000, 0);
 }
 
 void alarms_wait(size_t n)
