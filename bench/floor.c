@@ -9,6 +9,7 @@
 #include <linux/futex.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -115,6 +116,78 @@ static void link_and_unlink(object *objects)
     report("take it out", start, MILLION);
 }
 
+/* The least that a future costs at every level of fib: an object is made, claimed by a compare-and-swap, because others
+ * may know it, its function called, and the outcome settled by another. No call into a library, no allocator, no queue:
+ * the objects are a stack. */
+typedef struct level {
+    long n, result;
+} level;
+
+typedef struct future {
+    struct future *next, *waiters;
+    _Atomic(uint64_t) word;
+    void *(*function)(void *);
+    void *argument, *options, *executor, *spare;
+} future;
+_Static_assert(sizeof(future) == 64, "a cache line");
+
+enum { PENDING, RUNNING, DONE };
+
+static future futures[64];
+static future *newest = futures;
+
+static __attribute__((noinline)) future *make(void *(*function)(void *), void *argument)
+{
+    future *f = newest++;
+    f->next = NULL;
+    f->waiters = NULL;
+    f->function = function;
+    f->argument = argument;
+    f->options = NULL;
+    f->executor = &futures;
+    f->spare = NULL;
+    atomic_store_explicit(&f->word, PENDING, memory_order_release);
+    return f;
+}
+
+static bool move(future *f, uint64_t from, uint64_t to)
+{
+    return atomic_compare_exchange_strong_explicit(&f->word, &from, to, memory_order_acq_rel, memory_order_relaxed);
+}
+
+static __attribute__((noinline)) void claim_run_and_settle(future *f)
+{
+    bench_check(move(f, PENDING, RUNNING), "nobody else claims it");
+    f->argument = f->function(f->argument);
+    bench_check(move(f, RUNNING, DONE), "nobody else settles it");
+    newest--;
+}
+
+static void *fib(void *argument)
+{
+    level *l = argument;
+    if (l->n < 2) {
+        l->result = l->n;
+        return l;
+    }
+    level first = {l->n - 1, 0}, second = {l->n - 2, 0};
+    future *f = make(fib, &second);
+    fib(&first);
+    claim_run_and_settle(f);
+    l->result = first.result + second.result;
+    return l;
+}
+
+static void fib_by_objects(void)
+{
+    enum { TASKS = 1346268 };
+    level top = {30, 0};
+    int64_t start = bench_now();
+    fib(&top);
+    bench_check(top.result == 832040, "fib(30)");
+    report("make, claim, run and settle an object", start, TASKS);
+}
+
 static void await(_Atomic(uint32_t) *word, uint32_t value)
 {
     for (;;) {
@@ -169,6 +242,7 @@ int main(void)
     first_touch(0, "first touch of a 64-byte object");
     first_touch(MADV_HUGEPAGE, "the same in huge pages");
     object *objects = bench_touched(MILLION * sizeof *objects);
+    fib_by_objects();
     add_to_each(objects);
     link_and_unlink(objects);
     free(objects);

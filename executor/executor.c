@@ -156,6 +156,7 @@ static void take_options(weft_executor *e, const weft_executor_options *o)
     e->workers = o->workers ? o->workers : (cpus < WEFT__MAX_WORKERS ? cpus : WEFT__MAX_WORKERS);
     e->max_spares = o->max_spares ? o->max_spares : WEFT__DEFAULT_SPARES;
     e->may_spin = e->workers <= cpus && cpus > 1 && !weft__cpu_quota();
+    e->cpu_to_spare = e->may_spin && e->workers < cpus;
     e->stack_size = o->stack_size;
     strncpy(e->name, o->name ? o->name : "weft", sizeof e->name - 1);
     e->worker_start = o->worker_start;

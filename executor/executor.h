@@ -92,7 +92,8 @@ struct weft_executor {
     _Atomic(uint32_t) thread_count;  /* entries of threads[]; written under roster, grows only */
     unsigned workers;                /* constant, as all below */
     unsigned max_spares;
-    bool may_spin; /* no CPU quota, and not more workers than CPUs */
+    bool may_spin;                /* no CPU quota, and not more workers than CPUs */
+    bool cpu_to_spare;            /* and fewer */
     _Atomic(weft__trace *) trace; /* NULL: none; written under roster and trace_lock, see trace.c */
     size_t stack_size;
     const weft__tenant *tenant;
@@ -132,8 +133,8 @@ struct weft_executor {
     _Atomic(size_t) large_futures; /* live futures that are too large for the slab; listed below */
     void *large;                   /* their list; large_lock */
     pthread_mutex_t large_lock;
-    pthread_mutex_t trace_lock;   /* one thread at a time begins or ends a trace; taken before roster */
-    pthread_mutex_t outside_lock; /* the trace's lane of threads that are not this executor's; a leaf */
+    pthread_mutex_t trace_lock;          /* one thread at a time begins or ends a trace; taken before roster */
+    pthread_mutex_t outside_lock;        /* the trace's lane of threads that are not this executor's; a leaf */
     struct weft_executor *next_executor; /* in the process's list, under its lock */
     struct weft_executor *previous_executor;
     bool listed; /* it is in that list; the creator, then who frees it */
@@ -156,6 +157,17 @@ static inline void weft__fork_check(const weft_executor *e)
 {
     if (weft__stale(e))
         weft__fork_leave();
+}
+
+/* weft__port_get and weft__port_find for who is likely to have used e last, and not to be its worker. */
+static inline weft__port *weft__port_used(weft_executor *e)
+{
+    return WEFT__LIKELY(weft__self.port_id == e->id) ? weft__self.port : weft__port_get(e);
+}
+
+static inline weft__port *weft__port_known(weft_executor *e)
+{
+    return WEFT__LIKELY(weft__self.port_id == e->id) ? weft__self.port : weft__port_find(e);
 }
 
 /* Is there a trace that what happens here should be noted in? */

@@ -1,5 +1,5 @@
 /* future.c: a future's memory, references and queries. */
-#include "future.h"
+#include "run.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -43,7 +43,7 @@ void weft__future_publish_done(weft_future *f, unsigned references, uint64_t bit
 
 weft_future *weft__future_new(weft_executor *e, const weft__future_ops *ops)
 {
-    weft__port *port = weft__port_get(e);
+    weft__port *port = weft__port_used(e);
     weft_future *f = port ? weft__slab_alloc(&port->heap, ops->memory) : NULL;
     if (!f)
         return weft__refuse(-ENOMEM);
@@ -77,6 +77,12 @@ const char *weft__name(weft_future *f)
     }
 }
 
+static void free_future(weft_future *f)
+{
+    weft__port *port = weft__port_known(f->executor);
+    weft__slab_free(port ? &port->heap : NULL, f);
+}
+
 static void dispose(weft_future *f)
 {
     weft_executor *e = f->executor;
@@ -89,8 +95,7 @@ static void dispose(weft_future *f)
     /* A destructor may have forked; then this is the child. */
     if (weft__stale(e) || ops->memory == WEFT__SLAB_CLASSES)
         return; /* it has freed itself: larger than any class */
-    weft__port *port = weft__port_find(e);
-    weft__slab_free(port ? &port->heap : NULL, f);
+    free_future(f);
 }
 
 static bool is_held(const weft_future *f)
@@ -157,6 +162,12 @@ void weft__future_reap(weft_future *f, uint64_t word)
     /* Code of the program's further up in this call forked, and this is the child. */
     if (weft__stale(f->executor))
         return;
+    if (WEFT__LIKELY(weft__has_no_options(f) && weft__state(word) == WEFT_SUCCEEDED)) {
+        /* The common case of all below: nothing is to be reported, destroyed or let go. */
+        atomic_store_explicit(&f->word, 0, memory_order_relaxed);
+        free_future(f);
+        return;
+    }
     if (weft__state(word) == WEFT_FAILED && !(word & WEFT__OBSERVED)) {
         weft__report_unobserved(f->executor, weft__name(f), f->error);
         if (weft__stale(f->executor)) /* the hook forked, and this is the child */

@@ -3,8 +3,8 @@
  * To sleep and to be woken costs such a thread, and the worker that wakes it, more than a small job; on another CPU
  * that has gone idle it costs as much as a thousand of them. So it does one of three things.
  *
- *   1. It spins, if a worker sleeps: then there is likely to be a CPU that nobody needs. How long is learnt
- *      (executor/spin.h).
+ *   1. It spins, if a worker sleeps or there are fewer workers than CPUs: then there is likely to be a CPU that nobody
+ *      needs. How long is learnt (executor/spin.h).
  *   2. It naps, if it is seen to await handle after handle: it has submitted many jobs since it last slept here, slept
  *      for one of them, and is here again without having submitted another. Woken for each job it would run for a
  *      moment each time; instead it is told when a worker finds nothing more to do, at the latest after NAP_NS, and by
@@ -31,7 +31,8 @@ enum { PAUSES = 32 /* a round of spinning */, NAP_NS = 50000, LONG_NAP_NS = 2000
 static bool done_soon(weft_future *f)
 {
     weft__spin *spin = &weft__self.spin;
-    if (!f->executor->may_spin || !weft__somebody_sleeps(f->executor))
+    const weft_executor *e = f->executor;
+    if (!e->may_spin || !(e->cpu_to_spare || weft__somebody_sleeps(e)))
         return false;
     unsigned most = weft__spin_rounds(spin) * PAUSES;
     for (unsigned i = 0; i < most; i++) {
