@@ -446,6 +446,7 @@ static void test_wai_06_await_returns_what_the_awaited_job_makes_of_it(void **st
 /* One worker: the awaited job may run inside the wait, or on a spare. */
 typedef struct nested {
     int kind;
+    test_latch *begun;   /* hit by the outer job */
     test_latch *started; /* hit by the inner job */
     test_gate *gate;     /* holds the inner job of an interruptible wait */
     int result;          /* by the outer job before it returns */
@@ -471,6 +472,7 @@ static void *nested_outer(void *argument)
 {
     nested *self = argument;
     void *value = NULL;
+    test_latch_hit(self->begun);
     self->inner = weft_submit(weft_executor_current(), nested_inner, self);
     TEST_EXPECT(self->inner != NULL);
     self->result = wait_by_kind(self->kind, self->inner, &value);
@@ -483,8 +485,10 @@ static void test_wai_06_waits_for_a_job_that_had_not_started(void **state)
     weft_executor *executor = test_executor(1);
     for (int kind = BY_WAIT; kind <= BY_AWAIT; kind++) {
         static nested job;
-        job = (nested){.kind = kind, .started = test_latch_make(), .gate = test_gate_make()};
+        job =
+            (nested){.kind = kind, .begun = test_latch_make(), .started = test_latch_make(), .gate = test_gate_make()};
         weft_future *outer = weft_submit(executor, nested_outer, &job);
+        assert_true(test_latch_wait(job.begun, 1));
         assert_true(kind == BY_TIMED_WAIT || test_latch_wait(job.started, 1));
         test_pause(2 * MS);
         assert_int_equal(weft_cancel(outer), WEFT_CANCEL_REQUESTED);
