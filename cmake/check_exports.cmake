@@ -20,9 +20,9 @@ string(REGEX MATCHALL "[^\n]+" symbols "${symbols}")
 set(shown)
 set(wrong)
 foreach(symbol ${symbols})
-    if(symbol MATCHES " (weft_[a-z][a-z0-9_]*)@@WEFT_[0-9.]+$")
+    if(symbol MATCHES " (weft_[a-z][a-z0-9_]*)@@weft_[0-9.]+$")
         list(APPEND shown ${CMAKE_MATCH_1})
-    elseif(NOT symbol MATCHES " A WEFT_[0-9.]+(@@WEFT_[0-9.]+)?$") # the version itself
+    elseif(NOT symbol MATCHES " A weft_[0-9.]+(@@weft_[0-9.]+)?$") # the version itself
         string(APPEND wrong "exports ${symbol}\n")
     endif()
 endforeach()

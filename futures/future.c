@@ -163,7 +163,8 @@ void weft__future_reap(weft_future *f, uint64_t word)
     if (weft__stale(f->executor))
         return;
     if (WEFT__LIKELY(weft__has_no_options(f) && weft__state(word) == WEFT_SUCCEEDED)) {
-        /* The common case of all below: nothing is to be reported, destroyed or let go. */
+        /* The common case of all below: nothing is to be reported, destroyed or let go. Relaxed, as in dispose: nobody
+         * else has it, and for a walk it is free memory. */
         atomic_store_explicit(&f->word, 0, memory_order_relaxed);
         free_future(f);
         return;

@@ -267,18 +267,24 @@ static void *fork_after_theft(void *argument)
     return NULL;
 }
 
-/* Who takes tasks says so, and the next fork is for others again. */
-static void test_what_is_forked_after_a_theft_can_be_taken(void **state)
+/* The job has one of two workers, the other stands at a gate until the job opens it. */
+static void run_asking(weft_fn *job, bool returns_first)
 {
-    (void)state;
     weft_executor *executor = test_executor(2);
     asking a = {.gate = test_block(executor, 1)};
     for (int i = 0; i < 3; i++) {
         a.steps[i] = step_make(NULL, NULL, NULL);
     }
-    run_in(executor, fork_after_theft, &a);
+    assert_ptr_equal(run_in(executor, job, &a), returns_first ? &a.steps[0] : NULL);
     test_unblock(a.gate);
     test_destroy(executor);
+}
+
+/* Who takes tasks says so, and the next fork is for others again. */
+static void test_what_is_forked_after_a_theft_can_be_taken(void **state)
+{
+    (void)state;
+    run_asking(fork_after_theft, false);
 }
 
 static void *fork_after_a_join(void *argument)
@@ -298,14 +304,7 @@ static void *fork_after_a_join(void *argument)
 static void test_what_is_forked_after_a_join_can_be_taken(void **state)
 {
     (void)state;
-    weft_executor *executor = test_executor(2);
-    asking a = {.gate = test_block(executor, 1)};
-    for (int i = 0; i < 3; i++) {
-        a.steps[i] = step_make(NULL, NULL, NULL);
-    }
-    assert_ptr_equal(run_in(executor, fork_after_a_join, &a), &a.steps[0]);
-    test_unblock(a.gate);
-    test_destroy(executor);
+    run_asking(fork_after_a_join, true);
 }
 
 /* The owner waits for a task whose thief stands at a gate: its worker runs other jobs meanwhile. */
