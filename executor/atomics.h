@@ -20,6 +20,11 @@
 #define WEFT__LIKELY(x)   __builtin_expect(!!(x), 1)
 #define WEFT__UNLIKELY(x) __builtin_expect(!!(x), 0)
 
+/* What the compiler is not to decide anew in each build: the short way of submit and await is in line all along, and
+ * does not lead through code for other cases. */
+#define WEFT__ALWAYS_INLINE static inline __attribute__((always_inline))
+#define WEFT__NOINLINE      __attribute__((noinline))
+
 /* Marks a place between two steps of a protocol where another thread may come in. Nothing in a release build; in a test
  * build (WEFT_TEST_POINTS) it yields, spins or goes on, as tests/points.c decides from its seed. */
 #ifdef WEFT_TEST_POINTS

@@ -53,7 +53,8 @@ static void list_add(weft_executor *e)
     pthread_mutex_unlock(&list_lock);
 }
 
-static void list_remove(weft_executor *e)
+/* Was it the last one? */
+static bool list_remove(weft_executor *e)
 {
     pthread_mutex_lock(&list_lock);
     if (e->next_executor)
@@ -62,7 +63,9 @@ static void list_remove(weft_executor *e)
         e->previous_executor->next_executor = e->next_executor;
     else
         list = e->next_executor;
+    bool last = list == NULL;
     pthread_mutex_unlock(&list_lock);
+    return last;
 }
 
 /* False: it is being freed. */
@@ -112,8 +115,8 @@ void weft__executors_forked(void)
 /* The last reference is gone: no thread, no future, nobody in a call. */
 static void executor_free(weft_executor *e)
 {
-    if (e->listed)
-        list_remove(e);
+    if (e->listed && list_remove(e))
+        weft__memory_trim();
     weft__ports_free(e);
     unsigned n = atomic_load_explicit(&e->thread_count, memory_order_relaxed);
     for (unsigned i = 0; i < n; i++)
@@ -344,8 +347,8 @@ bool weft__enqueue_outside(weft_executor *e, unsigned priority, weft__link *firs
     return weft__enqueue_by(weft__port_find(e), e, priority, first, last, n);
 }
 
-bool weft__enqueue_by(weft__port *port, weft_executor *e, unsigned priority, weft__link *first, weft__link *last,
-                      size_t n)
+WEFT__NOINLINE bool weft__enqueue_by(weft__port *port, weft_executor *e, unsigned priority, weft__link *first,
+                                     weft__link *last, size_t n)
 {
     weft__count(&port->counts.submitted, n);
     if (!weft__inject_push(&e->inject[priority], port->hint, first, last)) {

@@ -12,8 +12,19 @@
 
 #include <stdlib.h>
 
-/* From this size on a block is worth asking for huge pages: to touch it for the first time costs a quarter then. */
-enum { HUGE_FROM = 4 << 20 };
+/* Large blocks (WEFT__MEMORY_LARGE) are gathers of very many, and their outcomes. They are mapped, so that they lie on
+ * huge pages: to touch those for the first time costs a quarter, and is still a good part of what a gather of done
+ * inputs costs. So the one that was freed last is kept for the next, until the last executor goes, if it is not larger
+ * than WEFT__MEMORY_KEPT. What is kept is not counted: it is given back. */
+enum { HUGE_PAGE = 2 << 20 };
+
+typedef struct large {
+    size_t size; /* of the mapping, this header included; constant */
+    alignas(WEFT__LINE) char block[];
+} large;
+
+/* Nobody uses it. Taken out and put in by exchanges, so whoever has it out has it alone. */
+static _Atomic(large *) kept;
 
 bool weft__memory_custom;
 
@@ -45,15 +56,69 @@ static void uncount(size_t size)
     atomic_fetch_sub_explicit(&bytes, size, memory_order_relaxed); /* likewise */
 }
 
-void *weft__memory_alloc(size_t size)
+static bool is_large(size_t size)
 {
-    void *memory = weft__memory_custom ? hook.alloc(size, hook.data) : malloc(size);
-    if (memory == NULL) {
+#ifdef WEFT_SLAB_EACH
+    (void)size;
+    return false; /* AddressSanitizer is to see each block */
+#else
+    return size >= WEFT__MEMORY_LARGE && !weft__memory_custom;
+#endif
+}
+
+static void large_unmap(large *l)
+{
+    if (l != NULL) {
+        weft__pages_unmap(l, l->size);
+    }
+}
+
+/* acq_rel, all exchanges: what the last user wrote comes before what the next one writes. */
+static large *kept_exchange(large *l)
+{
+    return atomic_exchange_explicit(&kept, l, memory_order_acq_rel);
+}
+
+/* At most twice as large as it need be. NULL: no memory. */
+static void *large_alloc(size_t size)
+{
+    if (size > SIZE_MAX / 2) {
         return NULL;
     }
-    count(size);
-    if (size >= HUGE_FROM && !weft__memory_custom) {
-        weft__pages_ask_huge(memory, size);
+    size_t whole = sizeof(large) + size;
+    large *l = kept_exchange(NULL);
+    if (l == NULL || l->size < whole || l->size / 2 > whole) {
+        large_unmap(l); /* the program has turned to other sizes */
+        l = weft__pages_map(whole, HUGE_PAGE, true);
+        if (l == NULL) {
+            return NULL;
+        }
+        l->size = whole;
+    }
+    return l->block;
+}
+
+static void large_free(void *block)
+{
+    large *l = (large *)(void *)((char *)block - offsetof(large, block));
+    large_unmap(l->size <= WEFT__MEMORY_KEPT ? kept_exchange(l) : l);
+}
+
+void weft__memory_trim(void)
+{
+    large_unmap(kept_exchange(NULL));
+}
+
+void *weft__memory_alloc(size_t size)
+{
+    void *memory;
+    if (weft__memory_custom) {
+        memory = hook.alloc(size, hook.data);
+    } else {
+        memory = is_large(size) ? large_alloc(size) : malloc(size);
+    }
+    if (memory != NULL) {
+        count(size);
     }
     return memory;
 }
@@ -64,7 +129,9 @@ void weft__memory_free(void *memory, size_t size)
         return;
     }
     uncount(size);
-    if (!weft__memory_custom) {
+    if (is_large(size)) {
+        large_free(memory);
+    } else if (!weft__memory_custom) {
         free(memory);
     } else if (hook.free_ != NULL) { /* without one, the user's memory is an arena that is dropped as a whole */
         hook.free_(memory, hook.data);
@@ -88,7 +155,8 @@ void weft__memory_unmap(void *pages, size_t size)
 
 void weft__memory_forked(void)
 {
-    atomic_store_explicit(&bytes, 0, memory_order_relaxed); /* likewise */
+    atomic_store_explicit(&kept, NULL, memory_order_relaxed); /* the parent's; here on the only thread */
+    atomic_store_explicit(&bytes, 0, memory_order_relaxed);   /* likewise */
 }
 
 size_t weft__memory_bytes(void)

@@ -12,6 +12,13 @@
  * which the contract puts before every other call; so it is plain. */
 extern bool weft__memory_custom;
 
+/* Sizes from which on a block is a mapping of its own, and up to which one such is kept (memory.c). */
+#ifdef WEFT_TINY
+enum { WEFT__MEMORY_LARGE = 16 << 10, WEFT__MEMORY_KEPT = 64 << 10 };
+#else
+enum { WEFT__MEMORY_LARGE = 4 << 20, WEFT__MEMORY_KEPT = 32 << 20 };
+#endif
+
 /* Any thread. The content is undefined, the alignment that of malloc. NULL: no memory. */
 void *weft__memory_alloc(size_t size);
 
@@ -21,6 +28,9 @@ void weft__memory_free(void *memory, size_t size);
 /* weft__pages_map and weft__pages_unmap of platform.h, counted. */
 void *weft__memory_map(size_t size, size_t alignment, bool huge);
 void weft__memory_unmap(void *pages, size_t size);
+
+/* The last executor is gone: keeps nothing for later. Any thread. */
+void weft__memory_trim(void);
 
 /* Bytes taken by the four functions above and not given back. */
 size_t weft__memory_bytes(void);

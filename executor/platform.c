@@ -131,15 +131,6 @@ void *weft__pages_map(size_t size, size_t alignment, bool huge)
     return pages;
 }
 
-void weft__pages_ask_huge(void *block, size_t size)
-{
-    int caller_errno = errno;
-    size_t page = page_size();
-    uintptr_t first = round_up((uintptr_t)block, page), end = (uintptr_t)block + size;
-    (void)madvise((char *)block + (first - (uintptr_t)block), (end - first) / page * page, MADV_HUGEPAGE);
-    errno = caller_errno;
-}
-
 void weft__pages_unmap(void *pages, size_t size)
 {
     int caller_errno = errno;

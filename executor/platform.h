@@ -36,8 +36,6 @@ int64_t weft__deadline(int64_t now, int64_t delay);
  * NULL: no memory. */
 void *weft__pages_map(size_t size, size_t alignment, bool huge);
 void weft__pages_unmap(void *pages, size_t size);
-/* Asks for huge pages wherever some lie whole in a block that malloc has made. */
-void weft__pages_ask_huge(void *block, size_t size);
 
 /* A descriptor to be watched for reading, not readable yet; closed on exec. Negative: -EMFILE, -ENFILE, -ENOMEM. Raise
  * makes it readable, lower no longer so; neither blocks. None of the four is a cancellation point of pthreads, so they

@@ -193,7 +193,7 @@ static inline void *weft__chunk_carve(weft__chunk *chunk)
 }
 
 /* NULL: no memory. */
-static inline void *weft__slab_alloc(weft__heap *heap, enum weft__slab_class class)
+WEFT__ALWAYS_INLINE void *weft__slab_alloc(weft__heap *heap, enum weft__slab_class class)
 {
     weft__chunk *chunk = heap->active[class];
     uint32_t offset = atomic_load_explicit(&chunk->free, memory_order_relaxed);

@@ -148,7 +148,8 @@ void weft__job_launch(weft_future *f)
     weft__executor_pin(e); /* once it is queued nothing else makes the executor's end wait for this thread */
     /* A thread that has never submitted here has no port; and while draining the queue is closed to all from outside.
      * If the mailbox is closed as well, everything has been swept. */
-    bool queued = weft__port_find(e) && weft__enqueue_outside(e, priority, &f->link, &f->link, 1);
+    weft__port *port = weft__port_find(e);
+    bool queued = port && weft__enqueue_by(port, e, priority, &f->link, &f->link, 1);
     if (!queued && !weft__poke(f, WEFT__LAUNCH, 0)) {
         weft__cancel(f, WEFT_REASON_SHUTDOWN);
         weft__unref(f); /* the queue's */
@@ -263,8 +264,8 @@ static inline bool is_simple(const weft_executor *e, weft__port *port, bool own)
 
 /* The common case of submit, for a caller with a port at hand; own: he is that worker. False: this is another case, and
  * nothing was done. */
-static inline bool submit_simply(weft_executor *e, weft__port *port, weft__thread *own, weft_fn *fn, void *arg,
-                                 unsigned references, weft_future **future)
+WEFT__ALWAYS_INLINE bool submit_simply(weft_executor *e, weft__port *port, weft__thread *own, weft_fn *fn, void *arg,
+                                       unsigned references, weft_future **future)
 {
     if (!is_simple(e, port, own != NULL))
         return false;
@@ -292,7 +293,8 @@ static inline bool submit_simply(weft_executor *e, weft__port *port, weft__threa
 
 /* Likewise, for any caller. True: *future is the job, or NULL with errno. With one reference, the queue's, it may be
  * gone and only tells that it was accepted. */
-static inline bool submit_at_hand(weft_executor *e, weft_fn *fn, void *arg, unsigned references, weft_future **future)
+WEFT__ALWAYS_INLINE bool submit_at_hand(weft_executor *e, weft_fn *fn, void *arg, unsigned references,
+                                        weft_future **future)
 {
     const weft__self_t *self = &weft__self;
     weft__thread *t = self->thread;

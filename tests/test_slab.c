@@ -3,7 +3,10 @@
 
 #include <weft/testing.h>
 
+#include <errno.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 static void test_slab_alloc_and_free_in_order(void **state)
 {
@@ -354,6 +357,64 @@ static void test_memory_bytes_and_hook(void **state)
     assert_int_equal(weft__memory_bytes(), bytes);
 }
 
+/* Is the page that the pointer leads to mapped? */
+static bool is_mapped(void *p)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    unsigned char resident;
+    return mincore((char *)p - (uintptr_t)p % page, page, &resident) == 0 || errno != ENOMEM;
+}
+
+/* Has its mapping gone, or has the next one taken its place? */
+static bool is_gone(void *block, const void *next)
+{
+    return block == next || !is_mapped(block);
+}
+
+static void *large_block(size_t size)
+{
+    size_t bytes = weft__memory_bytes();
+    void *block = weft__memory_alloc(size);
+    assert_non_null(block);
+    assert_int_equal((uintptr_t)block % alignof(max_align_t), 0);
+    assert_int_equal(weft__memory_bytes(), bytes + size);
+    memset(block, 0x5a, size);
+    return block;
+}
+
+/* The large block that was freed last is there for the next one that is about as large, and goes if there is none. */
+static void test_memory_keeps_one_large_block(void **state)
+{
+    (void)state;
+#ifdef WEFT_SLAB_EACH
+    skip();
+#endif
+    enum { SIZE = 2 * WEFT__MEMORY_LARGE };
+    size_t bytes = weft__memory_bytes();
+    void *first = large_block(SIZE), *second = large_block(SIZE);
+    assert_ptr_not_equal(first, second);
+    weft__memory_free(first, SIZE);
+    assert_ptr_equal(large_block(SIZE - 1000), first);
+    weft__memory_free(second, SIZE);
+    assert_true(is_mapped(second));
+    weft__memory_free(first, SIZE - 1000); /* one is kept, not two */
+    assert_true(is_mapped(first));
+    assert_false(is_mapped(second));
+    void *larger = large_block(SIZE + 1000); /* what is kept is too small */
+    assert_true(is_gone(first, larger));
+    weft__memory_free(larger, SIZE + 1000);
+    void *smaller = large_block(SIZE - WEFT__MEMORY_LARGE); /* and this more than twice as large */
+    assert_true(is_gone(larger, smaller));
+    weft__memory_free(smaller, SIZE - WEFT__MEMORY_LARGE);
+    weft__memory_trim();
+    assert_false(is_mapped(smaller));
+    void *huge = large_block(WEFT__MEMORY_KEPT + 1);
+    weft__memory_free(huge, WEFT__MEMORY_KEPT + 1);
+    assert_false(is_mapped(huge));
+    assert_null(weft__memory_alloc(SIZE_MAX - 10));
+    assert_int_equal(weft__memory_bytes(), bytes);
+}
+
 static void *many[100000];
 
 /* Without memory alloc says so; what is out stays sound, and alloc works again afterwards. */
@@ -400,6 +461,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_memory_bytes_and_hook),
+        cmocka_unit_test(test_memory_keeps_one_large_block),
         cmocka_unit_test(test_slab_alloc_and_free_in_order),
         cmocka_unit_test(test_slab_reuses_the_last_freed_first),
         cmocka_unit_test(test_slab_leaves_the_word_alone),
