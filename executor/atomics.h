@@ -1,7 +1,7 @@
 /* atomics.h: what every data structure of the executor may include, and nothing more.
  *
- * The lock-free files hold no system call and no thread; they include this header alone, so the same source compiles in
- * release, under the sanitizers, under a test scheduler and in a model checker. Orders are always explicit
+ * The lock-free files hold no system call and no thread; they include this header and link.h alone, so the same source
+ * compiles in release, under the sanitizers, under a test scheduler and in a model checker. Orders are always explicit
  * (atomic_*_explicit); there is no standalone fence anywhere, because ThreadSanitizer cannot see one and because a pair
  * of seq_cst accesses says which two accesses form the Dekker pair. */
 #ifndef WEFT__ATOMICS_H

@@ -48,7 +48,7 @@ int64_t weft__coordinator_soon(const weft__coordinator *c);
 /* The same for a chain, oldest first; nothing else comes in between. */
 bool weft__coordinator_post_chain(weft__coordinator *c, weft__link *first, weft__link *last, int64_t deadline);
 
-/* On the coordinator: runs link's handle later, after what is due, and after those deferred before. */
+/* On the coordinator: calls link's run, with NULL for a thread, after what is due, and after those deferred before. */
 void weft__coordinator_defer(weft__coordinator *c, weft__link *link);
 
 /* Any thread: shutdown may have got further. */

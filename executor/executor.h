@@ -8,8 +8,9 @@
  * lives: a future that outlives its executor can still look at it and learn that it is gone. `references` counts the
  * creator, the slab (while it has chunks) and short-lived pins; who drops the last one frees.
  *
- * Locks. `roster` guards the census of threads (reserve, surplus, blocked) and is taken only when a worker blocks in a
- * wait, resumes, retires or starts; `ports_lock` guards the list of ports. No user code runs under either. */
+ * Locks. `roster` guards the census of threads (reserve, surplus, blocked) and is never taken for a plain job: when a
+ * worker blocks in a wait, resumes, retires, starts or is replaced, when blocked jobs are asked to stop, by shutdown
+ * and by traces. `ports_lock` guards the list of ports. No user code runs under either. */
 #ifndef WEFT__EXECUTOR_H
 #define WEFT__EXECUTOR_H
 
@@ -128,7 +129,7 @@ struct weft_executor {
     _Atomic(uint64_t) unobserved; /* failed outcomes that nobody read */
     _Atomic(uint64_t) refused;    /* submits */
     _Atomic(uint64_t) kept_open;  /* what was accepted and will come into a queue some day: shutdown waits; see there */
-    _Atomic(uint64_t) unqueued;   /* jobs that were accepted, and over before any queue had them */
+    _Atomic(uint64_t) unqueued;   /* jobs that were cancelled as they were submitted, which no queue has had */
     weft__counts stray;           /* counted by threads without a port, with read-modify-writes */
     _Atomic(size_t) large_futures; /* live futures that are too large for the slab; listed below */
     void *large;                   /* their list; large_lock */

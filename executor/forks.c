@@ -11,8 +11,8 @@
  * than what is private; so a join finds its task at the end of the list, or at the young end of the deque, or with a
  * thief. The list has no limit; the deque needs none that counts, because thieves make room in it.
  *
- * `wanted` stands for "fewer than `enough` are visible", where enough is about the number of workers, and none with one
- * worker. In a recursion that leaves everything but the outermost levels private. The rules:
+ * `wanted` stands for "fewer than `enough` are visible", where enough is the number of workers, at most 4, and none with
+ * one worker. In a recursion that leaves everything but the outermost levels private. The rules:
  *   (O1) the owner clears `wanted` (seq_cst), then
  *   (O2) makes tasks visible (seq_cst stores of the deque's split), then
  *   (O3) counts those that are visible (seq_cst load of the deque's top), and sets `wanted` again if they are too few;

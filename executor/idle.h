@@ -26,7 +26,7 @@ typedef struct weft__idle {
 } weft__idle;
 
 /* Wakes one sleeper if there is one and nobody searches. To be called after every seq_cst store that made work visible;
- * one load when nobody sleeps. Any thread; does not block. */
+ * two loads when nobody sleeps, and one more for each further group. Any thread; does not block. */
 void weft__notify(struct weft_executor *e);
 
 /* This thread starts to search; false: enough do already. */

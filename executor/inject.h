@@ -32,8 +32,8 @@
  *   - A take looks a few times for the missing store, which comes within nanoseconds unless its producer was preempted,
  *     and then ends the batch. It never waits.
  *   - So a worker that takes nothing, is told that there is more, and finds the same again after a few rounds has met a
- *     preempted producer. It must neither spin on nor sleep for ever: it parks with a deadline, a millisecond or so,
- *     which also lets a producer of lower priority run. The producer's notify usually ends that park early.
+ *     preempted producer. It must neither spin on nor sleep for ever: it naps for 0.1 ms at a time, which also lets a
+ *     producer of lower priority run. No notify ends such a nap.
  *
  * Where it comes from. Vyukov's intrusive MPSC queue (1024cores.net); here the last link is released by moving tail
  * back to the stub instead of pushing the stub anew, so that tail alone says whether the shard is empty. */

@@ -2,7 +2,8 @@
  *
  * A job in a queue and a message in the coordinator's mailbox are the same thing to the executor: a link to the next
  * one and a table of what may be done with it. futures/ embeds a weft__link in everything that it sends, so that a new
- * kind of future needs no change here. A link is in one place at a time: one queue, or the mailbox, or a free list. */
+ * kind of future needs no change here. A link is in one place at a time: one queue, or the mailbox, or a list
+ * of callbacks to be run or of futures to be disposed of. */
 #ifndef WEFT__LINK_H
 #define WEFT__LINK_H
 
@@ -13,7 +14,8 @@ struct weft__coordinator;
 typedef struct weft__link weft__link;
 
 typedef struct weft__ops {
-    /* On a worker that took the link out of a queue, which hands over the queue's reference. */
+    /* On a worker that took the link out of a queue, which hands over the queue's reference. Or on the coordinator, with
+     * NULL for a thread: a callback or hook whose turn it is, or what was in a queue when it emptied that. */
     void (*run)(weft__link *link, struct weft__thread *thread);
     /* On the coordinator that took the link out of its mailbox, which hands over the mailbox's reference. */
     void (*handle)(weft__link *link, struct weft__coordinator *coordinator);

@@ -32,7 +32,7 @@ void weft__memory_unmap(void *pages, size_t size);
 /* The last executor is gone: keeps nothing for later. Any thread. */
 void weft__memory_trim(void);
 
-/* Bytes taken by the four functions above and not given back. */
+/* Bytes taken by alloc and map, and not given back by free and unmap. */
 size_t weft__memory_bytes(void);
 
 /* In the child of a fork, on its only thread: what the parent had taken does not count. */

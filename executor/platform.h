@@ -1,4 +1,4 @@
-/* platform.h: every system call that weft makes, in one thin layer.
+/* platform.h: every system call that weft makes, but those by which topology.c counts CPUs, in one thin layer.
  *
  * Parking is a matter of futexes (FUTEX_PRIVATE), timed by absolute CLOCK_MONOTONIC deadlines. Nothing here allocates
  * through malloc, prints or aborts. */

@@ -2,9 +2,9 @@
  *
  * A thread that sleeps costs who wakes it a system call, and starts late; one that spins takes a CPU that somebody may
  * need. Which is worse is learnt from how it went: the rounds of spinning double when what was awaited came while it
- * spun, halve when it did not, and go up by four after a sleep that was short: it would have paid to go on. But if all
- * rounds there are were spent in vain, nothing is learnt from the next REST short sleeps: then the thread that is to
- * bring what is awaited may be unable to run, because this one has its CPU, and comes as soon as it sleeps.
+ * spun, halve when it did not, and become four times as many after a sleep that was short: it would have paid to go on.
+ * But if all rounds there are were spent in vain, nothing is learnt from the next REST short sleeps: then the thread
+ * that is to bring what is awaited may be unable to run, because this one has its CPU, and comes as soon as it sleeps.
  *
  * A weft__spin belongs to one thread; zeros are its beginning. After the spinning of glibc's adaptive mutexes and of Go's
  * scheduler. */

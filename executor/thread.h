@@ -19,7 +19,7 @@
 #include <pthread.h>
 #include <weft/base.h>
 
-/* Written by its thread alone, read by anyone: a relaxed load and store, no read-modify-write. */
+/* Written by its thread alone, read by anyone: a relaxed load and a release store, no read-modify-write. */
 typedef struct weft__counts {
     _Atomic(uint64_t) submitted; /* links handed to a queue; raised before they are visible */
     _Atomic(uint64_t) returned;  /* of those, refused by a closed queue after all */

@@ -244,6 +244,8 @@ void weft__future_reap(weft_future *f, uint64_t word); /* who dropped the last r
 /* A reference and a loan for a derived future, which may take over the duty to report f's error. -EOVERFLOW: too
  * many. */
 int weft__lend(weft_future *f, bool duty);
+int weft__outcome_code(weft_future *f, uint64_t word);
+void weft__outcome_read(weft_future *f, uint64_t word, weft_outcome *outcome);
 uint64_t weft__lend_unlocked(weft_future *f); /* the rare part of what follows: the word once it is not locked */
 
 /* The same of one that is done, without the duty; *word: as it was, or is. False, and nothing done: it is not done, or
@@ -442,8 +444,6 @@ void weft__waits_forked(void); /* in the child of a fork: nobody waits */
 void weft__waits_lock(void);
 void weft__waits_unlock(void);
 bool weft__stack_is_low(const weft__thread *t);
-int weft__outcome_code(weft_future *f, uint64_t word);
-void weft__outcome_read(weft_future *f, uint64_t word, weft_outcome *outcome);
 
 /* outside.c: on a thread that is not weft's. 0 or -ETIMEDOUT. */
 int weft__wait_outside(weft_future *f, int64_t deadline);

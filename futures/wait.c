@@ -1,4 +1,4 @@
-/* wait.c: threads that wait for a future, and what they read from it.
+/* wait.c: threads that wait for a future.
  *
  * What an outside thread does is told in outside.c. A worker first helps: a job that has not started it runs itself, on
  * its own stack, and for a composite that needs all of its inputs it does so with each; it never runs anything that it

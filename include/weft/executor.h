@@ -116,14 +116,15 @@ WEFT_API int weft_worker_index(void);
 /* Counters since the executor was made. Each is read once, without order among them, so sums need not add up while jobs
  * run; when the executor is quiet they are exact. */
 typedef struct weft_stats {
-    /* Jobs accepted; jobs refused with EAGAIN, ESHUTDOWN or ENOTRECOVERABLE; jobs by outcome; failures that
-     * nobody read, hook or not. */
+    /* Jobs that came into a queue, or were cancelled as they were submitted (one with a delay, and a child that waits for
+     * room in its group, comes into a queue later, if at all); jobs refused with EAGAIN, ESHUTDOWN or ENOTRECOVERABLE;
+     * jobs by outcome; failures that nobody read, hook or not. */
     uint64_t submitted, refused, succeeded, failed, cancelled, timed_out, unobserved_errors;
-    /* Jobs that a worker took from another one's queues; times a worker went to sleep for lack of work; times a
-     * sleeping worker was woken; jobs that ran inside the wait for them; timers armed, and fired; callbacks
-     * that have run. */
+    /* Jobs that a worker took from another one's queues, and forked functions from another one's job; times a worker
+     * went to sleep for lack of work; times a sleeping worker was woken; jobs that ran inside the wait for them; timers
+     * armed, and fired; callbacks that have run. */
     uint64_t stolen, parks, wakes, inline_runs, timers_armed, timers_fired, callbacks;
-    /* As it is now: jobs accepted and not started, jobs started and not done, threads beside the workers. */
+    /* As it is now: jobs in the queues and not started, jobs started and not done, threads beside the workers. */
     uint64_t queued, running, spares;
     /* Nanoseconds that workers and spares were awake, up to each one's last going to sleep, waits in jobs included; one
      * job in 64 of each thread's single submits, by the time from submit to start: [k] counts those of 2^k to

@@ -90,8 +90,8 @@ typedef struct weft_submit_options {
 } weft_submit_options;
 
 /* Submits fn(arg) as a job. Returns its future, or NULL and errno; does not block.
- * From outside, jobs of one priority start in the order of their submission; what a job submits goes to its own worker,
- * which may start the newest first.
+ * From outside, jobs of one priority start in the order of their submission if there is one worker, and about in that
+ * order if there are more; what a job submits goes to its own worker, which may start the newest first.
  *   EINVAL           fn is NULL, or the priority is none
  *   ENOMEM           no memory
  *   EAGAIN           max_pending jobs wait already (submits from outside only)

@@ -16,9 +16,9 @@
  * A fork makes no future and allocates nothing; it costs a few instructions. The function is run by the thread that
  * joins it, as a plain call, unless an idle worker of the same executor took it before: the oldest first, which in a
  * recursion is the largest part. So a program forks wherever there is something to do at the same time, and need not
- * know how many workers there are. What can be taken is decided in forks and joins (about as many tasks as there are
- * workers, and more once some were taken), so a job that forks many and then neither forks nor joins for long offers no
- * more meanwhile than it did then.
+ * know how many workers there are. What can be taken is decided in forks and joins (as many tasks as there are workers,
+ * at most four, and more once some were taken), so a job that forks many and then neither forks nor joins for long
+ * offers no more meanwhile than it did then.
  *
  * What runs in a forked function is part of the job that forked it, on whatever thread: weft_cancelled, and the
  * likes of weft_executor_current answer as in the job itself, waits are ended by a request to stop as its own are, and a

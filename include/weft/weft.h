@@ -1,4 +1,4 @@
-/* weft/weft.h: every public header but testing.h.
+/* weft/weft.h: every public header but testing.h and fork_inline.h.
  *
  * Read in this order: base.h for codes, time and threads, executor.h for who runs, future.h for what is awaited,
  * combine.h for futures made of others, cancel.h for tokens and scopes, group.h for jobs that end together, parallel.h
