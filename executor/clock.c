@@ -13,7 +13,7 @@
 
 struct weft_clock {
     _Atomic(int64_t) now;      /* moved under lock, read by anyone */
-    pthread_mutex_t advancing; /* one advance at a time, and none while a coordinator leaves; taken before lock */
+    pthread_mutex_t advancing; /* one advance at a time; taken before lock */
     pthread_mutex_t lock;      /* the list; held briefly, so a callback may take it */
     weft__coordinator *first;  /* those who live by this clock */
     uint32_t generation;       /* weft__generation when it was made; constant */
@@ -103,6 +103,21 @@ static void move_hands(weft_clock *clock, int64_t by)
     pthread_mutex_unlock(&clock->lock);
 }
 
+/* Of those who live by the clock the one whose executor has the least id above this one, pinned: it may leave while it is
+ * waited for, when a callback on another one destroys its executor. NULL: there is none. */
+static weft__coordinator *next_of(weft_clock *clock, uint64_t id)
+{
+    weft__coordinator *next = NULL;
+    pthread_mutex_lock(&clock->lock);
+    for (weft__coordinator *c = clock->first; c; c = c->next_on_clock)
+        if (c->executor->id > id && (!next || c->executor->id < next->executor->id))
+            next = c;
+    if (next)
+        weft__executor_pin(next->executor); /* who has not left has its structure: destroy comes to that later */
+    pthread_mutex_unlock(&clock->lock);
+    return next;
+}
+
 void weft_manual_clock_advance(weft_clock *clock, int64_t by)
 {
     if (!clock || weft__clock_stale(clock) || by < 0)
@@ -111,14 +126,13 @@ void weft_manual_clock_advance(weft_clock *clock, int64_t by)
         move_hands(clock, by);
         return;
     }
+    uint64_t id = 0;
     pthread_mutex_lock(&clock->advancing);
     move_hands(clock, by);
-    /* Who is on the list now stays there: to leave takes `advancing`. */
-    pthread_mutex_lock(&clock->lock);
-    weft__coordinator *first = clock->first;
-    pthread_mutex_unlock(&clock->lock);
-    for (weft__coordinator *c = first; c; c = c->next_on_clock)
+    for (weft__coordinator *c; (c = next_of(clock, id)); weft__executor_unpin(c->executor)) {
+        id = c->executor->id;
         weft__clock_settle(c);
+    }
     pthread_mutex_unlock(&clock->advancing);
 }
 
@@ -136,12 +150,10 @@ void weft__clock_leave(weft_clock *clock, weft__coordinator *c)
 {
     if (!clock)
         return;
-    pthread_mutex_lock(&clock->advancing);
     pthread_mutex_lock(&clock->lock);
     weft__coordinator **link = &clock->first;
     while (*link != c)
         link = &(*link)->next_on_clock;
     *link = c->next_on_clock;
     pthread_mutex_unlock(&clock->lock);
-    pthread_mutex_unlock(&clock->advancing);
 }

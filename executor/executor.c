@@ -5,6 +5,7 @@
 #include "topology.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER; /* the list and the default */
@@ -50,11 +51,11 @@ static void list_add(weft_executor *e)
         list->previous_executor = e;
     list = e;
     e->listed = true;
+    weft__memory_keep(true);
     pthread_mutex_unlock(&list_lock);
 }
 
-/* Was it the last one? */
-static bool list_remove(weft_executor *e)
+static void list_remove(weft_executor *e)
 {
     pthread_mutex_lock(&list_lock);
     if (e->next_executor)
@@ -63,9 +64,9 @@ static bool list_remove(weft_executor *e)
         e->previous_executor->next_executor = e->next_executor;
     else
         list = e->next_executor;
-    bool last = list == NULL;
+    if (!list)
+        weft__memory_keep(false);
     pthread_mutex_unlock(&list_lock);
-    return last;
 }
 
 /* False: it is being freed. */
@@ -115,8 +116,8 @@ void weft__executors_forked(void)
 /* The last reference is gone: no thread, no future, nobody in a call. */
 static void executor_free(weft_executor *e)
 {
-    if (e->listed && list_remove(e))
-        weft__memory_trim();
+    if (e->listed)
+        list_remove(e);
     weft__ports_free(e);
     unsigned n = atomic_load_explicit(&e->thread_count, memory_order_relaxed);
     for (unsigned i = 0; i < n; i++)
@@ -222,25 +223,36 @@ static void join_threads(weft_executor *e)
     }
 }
 
+void weft__report_over(weft_executor *e)
+{
+    /* seq_cst, as the partners below: who is the last either sees that destroy waits, or destroy that there is none. */
+    if (atomic_fetch_sub_explicit(&e->reports, 1, memory_order_seq_cst) == 1 &&
+        atomic_load_explicit(&e->phase, memory_order_seq_cst) == WEFT__GONE)
+        weft__futex_wake(&e->reports, INT_MAX);
+}
+
+/* Threads of the program may be telling it of a failed outcome that they have dropped. See weft__report_unobserved. */
+static void wait_for_reports(weft_executor *e)
+{
+    for (uint32_t n; (n = atomic_load_explicit(&e->reports, memory_order_seq_cst)) > 0;)
+        weft__futex_wait(&e->reports, n, INT64_MAX);
+}
+
 static void executor_end(weft_executor *e)
 {
     join_threads(e);
     weft__coordinator_join(e);
     weft__trace_finish(e);
-    atomic_store_explicit(&e->phase, WEFT__GONE, memory_order_release);
+    atomic_store_explicit(&e->phase, WEFT__GONE, memory_order_seq_cst);
+    WEFT_POINT();
+    wait_for_reports(e);
     weft__ports_trim();
     weft__slab_unpin(&e->slab);
     weft__executor_unpin(e);
 }
 
-weft_executor *weft_executor_create(const weft_executor_options *options)
+static weft_executor *create(const weft_executor_options *options)
 {
-    static const weft_executor_options defaults;
-    options = options ? options : &defaults;
-    if (!options_valid(options))
-        return weft__refuse(-EINVAL);
-    if (weft__clock_stale(options->clock))
-        return weft__refuse(-ESTALE);
     weft_executor *e = weft__fork_watch() ? NULL : executor_new(options);
     if (!e)
         return weft__refuse(-ENOMEM);
@@ -261,6 +273,23 @@ weft_executor *weft_executor_create(const weft_executor_options *options)
         executor_end(e);
         return weft__refuse(result);
     }
+    return e;
+}
+
+weft_executor *weft_executor_create(const weft_executor_options *options)
+{
+    static const weft_executor_options defaults;
+    options = options ? options : &defaults;
+    if (!options_valid(options))
+        return weft__refuse(-EINVAL);
+    if (weft__clock_stale(options->clock))
+        return weft__refuse(-ESTALE);
+    /* Files are read to count the CPUs, and threads joined if one of them cannot be started: what pthread_cancel would
+     * end the thread in, half-way, and perhaps while it makes the default executor. */
+    int state;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    weft_executor *e = create(options);
+    pthread_setcancelstate(state, NULL);
     return e;
 }
 
@@ -292,7 +321,10 @@ int weft_executor_destroy(weft_executor *e)
     atomic_compare_exchange_strong_explicit(&default_executor, &own, NULL, memory_order_acq_rel, memory_order_relaxed);
     weft__shutdown_begin(e, WEFT_DRAIN);
     weft__shutdown_wait(e, WEFT_FOREVER);
+    int state;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state); /* threads are joined: as in create */
     executor_end(e);
+    pthread_setcancelstate(state, NULL);
     return 0;
 }
 

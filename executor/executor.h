@@ -127,6 +127,7 @@ struct weft_executor {
     _Atomic(uint32_t) staying;    /* threads and coordinator that have not had their last word */
     _Atomic(uint32_t) quiet;      /* futex: 1 once WEFT__QUIET and none stays */
     _Atomic(uint64_t) unobserved; /* failed outcomes that nobody read */
+    _Atomic(uint32_t) reports;    /* of such that are being told to the program; futex of destroy */
     _Atomic(uint64_t) refused;    /* submits */
     _Atomic(uint64_t) kept_open;  /* what was accepted and will come into a queue some day: shutdown waits; see there */
     _Atomic(uint64_t) unqueued;   /* jobs that were cancelled as they were submitted, which no queue has had */
@@ -254,6 +255,9 @@ bool weft__retire(struct weft__thread *thread);
 bool weft__shutdown_step(weft_executor *e);
 void weft__shutdown_begin(weft_executor *e, weft_shutdown_mode mode);
 void weft__shutdown_left(weft_executor *e); /* a thread of e is about to end */
+
+/* A call of unobserved_error, counted in `reports`, is over; who reports keeps the executor's structure in being. */
+void weft__report_over(weft_executor *e);
 
 /* For work that is accepted but not in a queue yet, and in none for a while: shutdown does not get past its jobs before
  * it is over. keep_open: false, and nothing done, if shutdown has begun and the caller is not a thread of e. */

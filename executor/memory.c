@@ -14,8 +14,11 @@
 
 /* Large blocks (WEFT__MEMORY_LARGE) are gathers of very many, and their outcomes. They are mapped, so that they lie on
  * huge pages: to touch those for the first time costs a quarter, and is still a good part of what a gather of done
- * inputs costs. So the one that was freed last is kept for the next, until the last executor goes, if it is not larger
- * than WEFT__MEMORY_KEPT. What is kept is not counted: it is given back. */
+ * inputs costs. So while there is an executor the one that was freed last is kept for the next, if it is not larger than
+ * WEFT__MEMORY_KEPT. What is kept is not counted: it is given back.
+ *
+ * Some blocks are freed when the last executor is gone, a queue's for one. Who puts a block away looks at `keeping`
+ * again afterwards, and who ends the keeping empties the place afterwards (seq_cst, all four): one of them finds it. */
 enum { HUGE_PAGE = 2 << 20 };
 
 typedef struct large {
@@ -25,6 +28,7 @@ typedef struct large {
 
 /* Nobody uses it. Taken out and put in by exchanges, so whoever has it out has it alone. */
 static _Atomic(large *) kept;
+static _Atomic(bool) keeping;
 
 bool weft__memory_custom;
 
@@ -73,10 +77,15 @@ static void large_unmap(large *l)
     }
 }
 
-/* acq_rel, all exchanges: what the last user wrote comes before what the next one writes. */
+/* Acquire and release too: what the last user wrote comes before what the next one writes. */
 static large *kept_exchange(large *l)
 {
-    return atomic_exchange_explicit(&kept, l, memory_order_acq_rel);
+    return atomic_exchange_explicit(&kept, l, memory_order_seq_cst);
+}
+
+static bool is_keeping(void)
+{
+    return atomic_load_explicit(&keeping, memory_order_seq_cst);
 }
 
 /* At most twice as large as it need be. NULL: no memory. */
@@ -101,12 +110,24 @@ static void *large_alloc(size_t size)
 static void large_free(void *block)
 {
     large *l = (large *)(void *)((char *)block - offsetof(large, block));
-    large_unmap(l->size <= WEFT__MEMORY_KEPT ? kept_exchange(l) : l);
+    if (l->size > WEFT__MEMORY_KEPT || !is_keeping()) {
+        large_unmap(l);
+        return;
+    }
+    large_unmap(kept_exchange(l));
+    WEFT_POINT();
+    if (!is_keeping()) {
+        large_unmap(kept_exchange(NULL));
+    }
 }
 
-void weft__memory_trim(void)
+void weft__memory_keep(bool keep)
 {
-    large_unmap(kept_exchange(NULL));
+    atomic_store_explicit(&keeping, keep, memory_order_seq_cst);
+    WEFT_POINT();
+    if (!keep) {
+        large_unmap(kept_exchange(NULL));
+    }
 }
 
 void *weft__memory_alloc(size_t size)
@@ -156,7 +177,8 @@ void weft__memory_unmap(void *pages, size_t size)
 void weft__memory_forked(void)
 {
     atomic_store_explicit(&kept, NULL, memory_order_relaxed); /* the parent's; here on the only thread */
-    atomic_store_explicit(&bytes, 0, memory_order_relaxed);   /* likewise */
+    atomic_store_explicit(&keeping, false, memory_order_relaxed);
+    atomic_store_explicit(&bytes, 0, memory_order_relaxed); /* likewise */
 }
 
 size_t weft__memory_bytes(void)

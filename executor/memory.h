@@ -29,8 +29,8 @@ void weft__memory_free(void *memory, size_t size);
 void *weft__memory_map(size_t size, size_t alignment, bool huge);
 void weft__memory_unmap(void *pages, size_t size);
 
-/* The last executor is gone: keeps nothing for later. Any thread. */
-void weft__memory_trim(void);
+/* Whether a freed block may be kept for later: while there is an executor. Not called on two threads at once. */
+void weft__memory_keep(bool keep);
 
 /* Bytes taken by alloc and map, and not given back by free and unmap. */
 size_t weft__memory_bytes(void);

@@ -64,7 +64,7 @@ typedef struct weft__thread {
     weft__spin spin;           /* rounds of searching that paid off lately; see worker.c */
     bool searching;            /* this thread is counted in the idle word */
     bool off_duty;             /* it is blocked in a wait, but for a free_arg that runs meanwhile; futures/wait.c */
-    _Atomic(bool) started;     /* worker_start has run here; read at destroy */
+    _Atomic(bool) started;     /* worker_start has answered 0 on this thread */
     unsigned depth;            /* inline runs on this stack, and stolen tasks run inside a join */
     _Atomic(uint32_t) running; /* 1: a job from a queue is on this stack; written by the owner, read by stats */
     char *stack_low;           /* below this address no job is run inline */
@@ -86,7 +86,8 @@ typedef struct weft__thread {
     uint32_t blocked_note; /* what began in the trace with its being blocked (trace.h); owner only */
     bool awaits_uncut; /* a request to stop does not end the wait */
     bool awaits_all;   /* it needs them all; else any of them will do */
-    bool visited;
+    bool visited; /* by a search among the waits, as the next; the same lock */
+    bool stuck;
     bool in_reserve;
     _Atomic(bool) left; /* counted in left_behind; written under roster, read by workers */
 } weft__thread;
@@ -103,6 +104,7 @@ typedef struct weft__self {
     bool draining;     /* settle is already at work further down this stack */
     unsigned looks;    /* left to weft__rests_on_job, or to a wait that helps */
     bool disposing;    /* likewise, of disposing of futures */
+    struct weft__reduce_block *reductions; /* blocks of reductions on this stack, innermost first; parallel_reduce.c */
     unsigned nested;   /* destructors of values, one in another */
     weft__link *disposals;
     struct weft__waiter *drain_first, *drain_last;

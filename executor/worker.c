@@ -307,9 +307,9 @@ static void worker_begin(weft__thread *t)
         /* In this order: who has seen the code, by an acquire, finds the short forms closed. */
         atomic_fetch_or_explicit(&e->detour, WEFT__DETOUR_BROKEN, memory_order_relaxed);
         atomic_store_explicit(&e->broken, -ENOTRECOVERABLE, memory_order_release);
-    } else {
-        atomic_store_explicit(&t->started, true, memory_order_release);
     }
+    /* Written anew by a thread that takes the place of one that its job has ended. */
+    atomic_store_explicit(&t->started, !refused, memory_order_release);
 }
 
 static void worker_end(weft__thread *t)
@@ -327,8 +327,12 @@ static void worker_end(weft__thread *t)
 
 static void serve(weft__thread *t)
 {
-    for (weft__link *link; (link = weft__work_find(t));)
+    for (weft__link *link; (link = weft__work_find(t));) {
+        /* There may have been no memory for the hook when the thread began; a job that ends the thread needs it. */
+        if (WEFT__UNLIKELY(!weft__self.registered))
+            weft__thread_register();
         weft__run(t, link);
+    }
 }
 
 /* When a job ends its thread, the hook that settles it (thread.c) runs where the frames below this one have been, and

@@ -107,6 +107,7 @@ static int take_back(weft__batch *b)
         return -ESHUTDOWN;
     }
     weft_cancel_reason reason = weft__token_due(token);
+    atomic_fetch_add_explicit(&b->executor->unqueued, b->n, memory_order_relaxed);
     for (weft_future *f = b->first, *next; f; f = next) {
         next = batch_next(b, f);
         if (!(weft__word(f) & WEFT__CANCEL)) /* it is ours; the token's claim says why */
@@ -135,6 +136,16 @@ int weft__batch_queue(weft__batch *b)
             weft__enqueue_own(b->executor, priority, &f->link);
     }
     return 0;
+}
+
+static int queue_batch(void *batch)
+{
+    return weft__batch_queue(batch);
+}
+
+int weft__batch_queue_and_wait(weft__batch *b, weft_future *f)
+{
+    return weft__wait_start(f, queue_batch, b);
 }
 
 /* Hands the futures out before the jobs can run. */

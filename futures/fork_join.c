@@ -203,8 +203,29 @@ void *weft_join(weft_task *task)
     return task->fn(task->arg);
 }
 
-/* The wait for it was refused. The function must not run when weft_run has returned, since its argument may be gone; if
- * it runs already, it does so on a worker of its own, and comes to its end. */
+/* In a job. What is made for it is begun here, or when the wait for it can no longer be refused. */
+static int run_in_job(weft_executor *e, weft_fn *fn, void *arg, void **value)
+{
+    weft__batch batch;
+    weft__thread *t = weft__self.thread;
+    bool here = t->executor == e && !weft__stack_is_low(t);
+    int code = weft__batch_begin(&batch, e, 1, 2, NULL);
+    if (code)
+        return code;
+    weft_future *f = weft__batch_add(&batch, fn, arg);
+    if (f)
+        code = here ? weft__job_run_fresh(f) : weft__batch_queue_and_wait(&batch, f);
+    else
+        code = -ENOMEM;
+    if (code) {
+        weft__batch_refuse(&batch);
+        return code;
+    }
+    return weft_await(f, value);
+}
+
+/* The wait for it was refused, in a destructor on a worker. The function must not run when weft_run has returned, since
+ * its argument may be gone; if it runs already, it does so on a worker of its own, and comes to its end. */
 static bool taken_back(weft_future *f)
 {
     if (weft__claim(f, WEFT__CLAIMED, 0)) {
@@ -220,6 +241,12 @@ int weft_run(weft_executor *executor, weft_fn *fn, void *arg, void **value)
 {
     if (weft__self.coordinator)
         return -EDEADLK;
+    if (!fn)
+        return -EINVAL;
+    if (!(executor = weft__executor_or_default(executor)))
+        return -errno;
+    if (weft__self.job)
+        return run_in_job(executor, fn, arg, value);
     weft_future *f = weft_submit(executor, fn, arg);
     if (!f)
         return -errno;

@@ -51,16 +51,29 @@ weft_future *weft__future_new(weft_executor *e, const weft__future_ops *ops)
     return f;
 }
 
-void weft__report_unobserved(weft_executor *e, const char *name, int error)
+static void tell_unobserved(weft_executor *e, const char *name, int error)
 {
-    atomic_fetch_add_explicit(&e->unobserved, 1, memory_order_relaxed);
-    /* A hook belongs to a program that still has the executor; afterwards there is only the count. */
-    if (weft__phase(e) == WEFT__GONE)
-        return;
+    int state;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state); /* the program is told in the middle of a call */
     if (e->unobserved_error)
         e->unobserved_error(name, error, e->data);
     else if (getenv("WEFT_DEBUG"))
         fprintf(stderr, "weft: %s failed with %d and nobody looked\n", name ? name : "a job", error);
+    pthread_setcancelstate(state, NULL);
+}
+
+void weft__report_unobserved(weft_executor *e, const char *name, int error)
+{
+    atomic_fetch_add_explicit(&e->unobserved, 1, memory_order_relaxed);
+    /* The hook belongs to a program that still has the executor; afterwards there is only the count. seq_cst, the count
+     * of reports and then the phase, which destroy takes in the other order: either this sees that it is gone, or
+     * destroy waits. */
+    atomic_fetch_add_explicit(&e->reports, 1, memory_order_seq_cst);
+    WEFT_POINT();
+    if (atomic_load_explicit(&e->phase, memory_order_seq_cst) != WEFT__GONE)
+        tell_unobserved(e, name, error);
+    if (!weft__stale(e)) /* the hook has not forked */
+        weft__report_over(e);
 }
 
 const char *weft__name(weft_future *f)

@@ -305,6 +305,11 @@ void weft__wait_settled(weft_future *f);
 /* Notifies now, or, if this thread is at it further down its stack, there. */
 void weft__tell(weft__waiter *node);
 
+/* Around a sleep. A destructor that is called while this thread notifies may wait for what hangs on a node that has not
+ * had its turn, or on what is settled during the wait: first does all of these, and later goes back to it. */
+bool weft__notify_first(void);
+void weft__notify_later(bool interrupted); /* what first answered */
+
 /* A future with many inputs attaches to them without a node. WEFT__BUSY: another one is there, use a node. */
 struct weft__many;
 enum weft__direct { WEFT__ATTACHED, WEFT__WAS_DONE, WEFT__TWICE, WEFT__BUSY };
@@ -327,6 +332,10 @@ int weft__batch_begin(weft__batch *b, weft_executor *e, size_t n, unsigned refer
                       const weft_submit_options *given);
 weft_future *weft__batch_add(weft__batch *b, weft_fn *fn, void *arg); /* NULL: no memory */
 int weft__batch_queue(weft__batch *b);                                /* 0, or -ESHUTDOWN */
+/* In a job, for a batch of f alone: queues it when the wait for it can no longer be refused, and waits, as weft_await
+ * does. 0, it is done; or why it was not queued. Before, nobody can wait for the caller in turn: who does so later is
+ * refused, and not the caller, whose stack f may use. */
+int weft__batch_queue_and_wait(weft__batch *b, weft_future *f);
 void weft__batch_refuse(weft__batch *b); /* after add or queue failed; the arguments stay the caller's */
 
 /* submit.c: for what makes jobs of its own kinds. */
@@ -369,7 +378,13 @@ void weft__run_stolen(weft_task *task); /* on a thief */
  * interrupted. Answers the job that is to be settled next. */
 weft_future *weft__stolen_abandon(weft_future *job);
 
+/* parallel_reduce.c: on a thread that is being ended, when no thief uses its stack any more. */
+void weft__reductions_abandon(void);
+
 /* job.c */
+/* Runs a job that the calling job has made for itself, and nobody knows, as if it had come out of the thread's own
+ * queue; it consumes the queue's reference. 0, it is done; -EOVERFLOW, and nothing was done. */
+int weft__job_run_fresh(weft_future *f);
 extern const weft__future_ops weft__job_ops, weft__delayed_ops, weft__child_ops;
 void weft__child_due(weft__link *link, weft__coordinator *c);          /* group.c: a child's delay is over */
 bool weft__child_waits_for_room(weft_future *f);                       /* group.c: it is in no queue yet */

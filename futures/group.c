@@ -192,6 +192,7 @@ static void child_over(weft__waiter *node)
     if (weft__state(word) == WEFT_CANCELLED && weft__reason(word) == WEFT_REASON_SHUTDOWN)
         atomic_store_explicit(&g->shut, true, memory_order_relaxed); /* ordered by the lock */
     drop_value(f, word);
+    weft__fork_check(e); /* the lock may be taken in a child */
     WEFT_POINT();
     weft__tiny_lock_take(&g->lock);
     bool waited = count_out(g, c);
@@ -431,6 +432,19 @@ static int wait_in_worker(weft_group *g)
     return all_over(g) ? 0 : code;
 }
 
+static void sleep_outside(weft_group *g)
+{
+    bool interrupted = weft__notify_first();
+    for (;;) {
+        /* Acquire, partner of wake_joiners: read before the look, so that a ring after it ends the sleep. */
+        uint32_t bell = atomic_load_explicit(&g->bell, memory_order_acquire);
+        if (all_over(g))
+            break;
+        weft__futex_wait(&g->bell, bell, INT64_MAX);
+    }
+    weft__notify_later(interrupted);
+}
+
 static int wait_until_over(weft_group *g)
 {
     if (all_over(g))
@@ -439,13 +453,8 @@ static int wait_until_over(weft_group *g)
         return -EDEADLK;
     if (weft__self.thread)
         return wait_in_worker(g);
-    for (;;) {
-        /* Acquire, partner of wake_joiners: read before the look, so that a ring after it ends the sleep. */
-        uint32_t bell = atomic_load_explicit(&g->bell, memory_order_acquire);
-        if (all_over(g))
-            return 0;
-        weft__futex_wait(&g->bell, bell, INT64_MAX);
-    }
+    sleep_outside(g);
+    return 0;
 }
 
 static int result_of(const weft_group *g)

@@ -287,6 +287,27 @@ bool weft__job_pop_if_newest(weft__thread *t, weft_future *f)
     return false;
 }
 
+/* Runs it, if it is still to be had. taken: with the queue's reference. */
+static void run_in_wait(weft__thread *t, weft_future *f, bool taken, bool awaited)
+{
+    if (!weft__claim(f, WEFT_RUNNING, 0)) {
+        if (taken) {
+            weft__count(&t->port.counts.finished, 1);
+            weft__unref(f);
+        }
+        return;
+    }
+    t->depth++;
+    weft__forks_apart apart = weft__forks_set_apart(t);
+    weft__job_execute(f, taken, awaited, taken ? 1 : 0);
+    weft__forks_put_back(t, apart);
+    t->depth--;
+    weft__self.looks = WEFT__HELP_LOOKS;
+    weft__count(&t->port.counts.inline_runs, 1);
+    if (taken)
+        weft__count(&t->port.counts.finished, 1);
+}
+
 int weft__job_help(weft_future *f, bool awaited)
 {
     weft__thread *t = weft__self.thread;
@@ -300,23 +321,21 @@ int weft__job_help(weft_future *f, bool awaited)
     }
     if (t->depth >= WEFT__INLINE_DEPTH)
         return -EOVERFLOW;
-    bool taken = weft__job_pop_if_newest(t, f);
-    if (!weft__claim(f, WEFT_RUNNING, 0)) {
-        if (taken) {
-            weft__count(&t->port.counts.finished, 1);
-            weft__unref(f);
-        }
-        return 0;
+    run_in_wait(t, f, weft__job_pop_if_newest(t, f), awaited);
+    return 0;
+}
+
+int weft__job_run_fresh(weft_future *f)
+{
+    weft__thread *t = weft__self.thread;
+    if (t->depth >= WEFT__INLINE_DEPTH)
+        return -EOVERFLOW;
+    weft__count(&t->port.counts.submitted, 1);
+    if (WEFT__UNLIKELY(weft__cancels_pending(f->executor))) {
+        weft__job_cut_off(f);
+        weft__fork_check(t->executor);
     }
-    t->depth++;
-    weft__forks_apart apart = weft__forks_set_apart(t);
-    weft__job_execute(f, taken, awaited, taken ? 1 : 0);
-    weft__forks_put_back(t, apart);
-    t->depth--;
-    weft__self.looks = WEFT__HELP_LOOKS;
-    weft__count(&t->port.counts.inline_runs, 1);
-    if (taken)
-        weft__count(&t->port.counts.finished, 1);
+    run_in_wait(t, f, true, true); /* shutdown's walk may have found and cancelled it, here or before */
     return 0;
 }
 

@@ -25,11 +25,6 @@ static void *in_job(void *loop)
     return NULL;
 }
 
-static int queue_batch(void *batch)
-{
-    return weft__batch_queue(batch);
-}
-
 /* The job's outcome if it did not come to its end, else the loop's. */
 static int outcome(const weft__loop *l, weft_future *f)
 {
@@ -44,7 +39,7 @@ static int run_from_foreign_job(weft__loop *l)
     if (code)
         return code;
     weft_future *f = weft__batch_add(&batch, in_job, l);
-    code = f ? weft__wait_start(f, queue_batch, &batch) : -ENOMEM;
+    code = f ? weft__batch_queue_and_wait(&batch, f) : -ENOMEM;
     if (code) {
         weft__batch_refuse(&batch);
         return code;

@@ -207,7 +207,9 @@ void weft__many_handle(weft__link *link, weft__coordinator *c)
     weft_future *f = weft__link_future(link);
     (void)c;
     uint32_t todo = weft__poked(f);
-    if (todo & WEFT__PROPAGATE && !weft__done(weft__word(f)))
+    uint64_t word = weft__word(f);
+    /* A request that was granted is kept, though the future may have been dropped since and its inputs left. */
+    if (todo & WEFT__PROPAGATE && (!weft__done(word) || word & WEFT__CANCEL))
         weft__many_pass_cancel_on(weft__many_of(f));
     if (todo & WEFT__LEAVE)
         weft__many_leave(weft__many_of(f));
@@ -220,8 +222,8 @@ weft_cancel_effect weft__many_cancel(weft_future *f, weft_cancel_reason reason, 
 {
     (void)next;
     weft_cancel_effect effect = weft__request(f, reason);
-    if (effect == WEFT_CANCEL_REQUESTED)
-        weft__poke(f, WEFT__PROPAGATE, 0);
+    if (effect == WEFT_CANCEL_REQUESTED && !weft__poke(f, WEFT__PROPAGATE, 0))
+        weft__many_pass_cancel_on(weft__many_of(f)); /* the inputs may be of executors that still run */
     return effect;
 }
 
@@ -387,7 +389,9 @@ static void list_add(weft__many *g)
 /* Takes down what is known of an input that is done. */
 static void note_done(weft__many *g, size_t i, uint64_t word)
 {
-    if (weft__state(word) == WEFT_SUCCEEDED && word & WEFT__TAKEN)
+    /* Not of the winner of an any: it was noted with its value, and somebody has taken that since. */
+    if (weft__state(word) == WEFT_SUCCEEDED && word & WEFT__TAKEN &&
+        atomic_load_explicit(&g->won, memory_order_relaxed) != i + 1)
         set_bit(taken(g), i);
     note_outcome(g, g->inputs[i], i);
 }

@@ -102,7 +102,7 @@ static int sleep_exactly(weft_future *f, int64_t deadline)
     }
 }
 
-int weft__wait_outside(weft_future *f, int64_t deadline)
+static int wait_outside(weft_future *f, int64_t deadline)
 {
     if (done_soon(f))
         return 0;
@@ -115,5 +115,13 @@ int weft__wait_outside(weft_future *f, int64_t deadline)
     int code = sleep_exactly(f, deadline);
     if (!code) /* a limit that is short says nothing about what is awaited */
         weft__spin_slept(&weft__self.spin, weft__now() - from);
+    return code;
+}
+
+int weft__wait_outside(weft_future *f, int64_t deadline)
+{
+    bool interrupted = weft__notify_first();
+    int code = wait_outside(f, deadline);
+    weft__notify_later(interrupted);
     return code;
 }

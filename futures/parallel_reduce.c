@@ -15,7 +15,8 @@
  * Accumulators. That of the right side of a node is needed from when the right side begins until the node is combined:
  * it is in the frame of who forked it, if it is small, and a frame stands until it has joined. Larger ones are in one
  * block with a place for each part, where a right side uses the place of its first part; there are the fewer parts, the
- * larger the accumulator is.
+ * larger the accumulator is. Blocks are chained in the thread: a piece that ends the thread ends what would have freed
+ * them, so the thread's end does (tenant.c), when nobody who has stolen a part writes to one any more.
  *
  * Where it comes from: fixed trees make reductions repeatable in oneTBB's parallel_deterministic_reduce; ours differs
  * in that the number of leaves is limited, so that what the tree costs does not grow with the range. */
@@ -31,6 +32,13 @@ enum {
     SMALL = 256,            /* bytes: accumulators of up to so many are on the stack */
     BLOCK = 4 * 1024 * 1024 /* bytes: beyond, there are fewer parts */
 };
+
+/* In front of the places. */
+typedef struct weft__reduce_block {
+    size_t size;
+    struct weft__reduce_block *outer; /* of a reduction further down the same stack */
+} header;
+_Static_assert(sizeof(header) <= WEFT__PAIR, "places begin a pair of lines further");
 
 typedef struct reduction {
     weft__loop base;    /* must be first */
@@ -149,8 +157,27 @@ static bool make_room(reduction *r)
     if (r->size > SIZE_MAX / 2 / PARTS)
         return false;
     r->stride = (r->size + WEFT__PAIR - 1) & ~(size_t)(WEFT__PAIR - 1);
-    r->block = weft__memory_alloc(r->parts * r->stride);
-    return r->block != NULL;
+    size_t size = WEFT__PAIR + r->parts * r->stride;
+    header *h = weft__memory_alloc(size);
+    if (!h)
+        return false;
+    *h = (header){size, weft__self.reductions};
+    weft__self.reductions = h;
+    r->block = (unsigned char *)h + WEFT__PAIR;
+    return true;
+}
+
+static void free_innermost(void)
+{
+    header *h = weft__self.reductions;
+    weft__self.reductions = h->outer;
+    weft__memory_free(h, h->size);
+}
+
+void weft__reductions_abandon(void)
+{
+    while (weft__self.reductions)
+        free_innermost();
 }
 
 int weft_parallel_reduce(weft_executor *e, size_t begin, size_t end, size_t grain, size_t size, const void *identity,
@@ -173,6 +200,6 @@ int weft_parallel_reduce(weft_executor *e, size_t begin, size_t end, size_t grai
         return -ENOMEM;
     int code = weft__loop_run(&r.base, e);
     if (r.block)
-        weft__memory_free(r.block, r.parts * r.stride);
+        free_innermost();
     return code;
 }

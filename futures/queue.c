@@ -388,10 +388,12 @@ static bool was_told(void *context)
 
 static int sleep_outside(weft__consumer *c, int64_t deadline)
 {
-    while (!was_told(c))
-        if (weft__futex_wait(&c->told, 0, deadline) == -ETIMEDOUT)
-            return was_told(c) ? 0 : -ETIMEDOUT;
-    return 0;
+    int code = 0;
+    bool interrupted = weft__notify_first();
+    while (!was_told(c) && code != -ETIMEDOUT)
+        code = weft__futex_wait(&c->told, 0, deadline);
+    weft__notify_later(interrupted);
+    return was_told(c) ? 0 : code;
 }
 
 /* Comes with the lock and goes with it. 0: look again; or why there was no sleep, or no more of it. */

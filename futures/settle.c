@@ -28,6 +28,18 @@ enum { LOCK_SPINS = 64 };
 
 /* ---- notifying ---- */
 
+static void drain(weft__self_t *self)
+{
+    self->draining = true;
+    for (weft__waiter *node; (node = self->drain_first);) {
+        self->drain_first = node->next;
+        if (!self->drain_first)
+            self->drain_last = NULL;
+        node->notify(node);
+    }
+    self->draining = false;
+}
+
 static void notify_all(weft__waiter *first, weft__waiter *last)
 {
     weft__self_t *self = &weft__self;
@@ -39,16 +51,23 @@ static void notify_all(weft__waiter *first, weft__waiter *last)
     else
         self->drain_first = first;
     self->drain_last = last;
-    if (self->draining)
-        return; /* further down this stack somebody is at it */
-    self->draining = true;
-    for (weft__waiter *node; (node = self->drain_first);) {
-        self->drain_first = node->next;
-        if (!self->drain_first)
-            self->drain_last = NULL;
-        node->notify(node);
-    }
-    self->draining = false;
+    if (!self->draining) /* else further down this stack somebody is at it */
+        drain(self);
+}
+
+bool weft__notify_first(void)
+{
+    weft__self_t *self = &weft__self;
+    if (WEFT__LIKELY(!self->draining))
+        return false;
+    drain(self);
+    return true;
+}
+
+void weft__notify_later(bool interrupted)
+{
+    if (WEFT__UNLIKELY(interrupted))
+        weft__self.draining = true;
 }
 
 void weft__tell(weft__waiter *node)
@@ -304,8 +323,12 @@ static uint64_t settled(uint64_t word, unsigned state, unsigned drop)
 static void settle_listed(weft_future *f, unsigned state, unsigned drop)
 {
     weft__lock(f);
-    if (has_callbacks(f))
-        atomic_fetch_or_explicit(&f->word, (uint64_t)state << WEFT__VERDICT_SHIFT, memory_order_release);
+    if (has_callbacks(f)) {
+        /* From here on the coordinator may make it done, and who has the last reference, a promise's owner in a callback
+         * for one, give that up before this thread is through; so it takes one of its own. The verdict was 0. */
+        atomic_fetch_add_explicit(&f->word, WEFT__REF + ((uint64_t)state << WEFT__VERDICT_SHIFT), memory_order_release);
+        drop++;
+    }
     taken t = take_list(f);
     /* What is to be notified holds references to f; a list of nodes alone does not. */
     uint64_t word = atomic_load_explicit(&f->word, memory_order_relaxed), next;

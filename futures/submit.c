@@ -193,6 +193,7 @@ static bool take_back(weft_future *f, bool shared, bool counted, unsigned refere
 {
     weft_executor *e = f->executor;
     if (shared && !weft__claim(f, WEFT__CLAIMED, 0)) {
+        atomic_fetch_add_explicit(&e->unqueued, 1, memory_order_relaxed);
         weft__unref(f); /* the queue's */
         return false;
     }

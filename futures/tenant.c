@@ -196,8 +196,9 @@ static unsigned abandon(weft_future *job)
         outer = weft__outer(job);
         taken += weft__job_abandon(job);
         if (weft__stale(e)) /* a destructor forked, and this is the child */
-            break;
+            return taken;
     }
+    weft__reductions_abandon();
     return taken;
 }
 

@@ -45,51 +45,93 @@ static weft_future *source_of(weft_future *f)
     }
 }
 
-static bool leads_back(const weft__thread *t, weft_future *f);
-
-/* Will what this thread waits for never come because it leads back to t? */
-static bool stuck_behind(const weft__thread *t, const weft__thread *waiter)
+/* A job that was asked to stop is about to leave its wait. */
+static bool is_leaving(const weft__thread *waiter)
 {
-    for (size_t i = 0; i < waiter->awaits_count; i++)
-        if (leads_back(t, waiter->awaits[i]) == waiter->awaits_all)
-            return waiter->awaits_all;
-    return !waiter->awaits_all;
+    return !waiter->awaits_uncut && waiter->job && weft__word(waiter->job) & WEFT__CANCEL;
 }
 
-/* A thread is looked through once: visited. */
-static bool thread_leads_back(const weft__thread *t, weft__thread *other)
-{
-    if (other->visited)
-        return other == t;
-    /* A job that was asked to stop is about to leave its wait. */
-    if (!other->awaits_uncut && weft__word(other->job) & WEFT__CANCEL)
-        return false;
-    other->visited = true;
-    return stuck_behind(t, other);
-}
+static bool needs_of_lead_to(const weft__thread *t, const weft__thread *waiter);
 
-/* Follows who waits for what from f on. Under waits_lock. Several threads may wait in one job, in functions that it has
- * forked; it needs them all. */
-static bool leads_back(const weft__thread *t, weft_future *f)
+/* Follows who waits for what from f on: is t among them? Several threads may wait in one job, in functions that it has
+ * forked. A thread is looked through once: visited. */
+static bool leads_to(const weft__thread *t, weft_future *f)
 {
     f = source_of(f);
     if (weft__done(weft__word(f)))
         return false;
-    for (weft__thread *other = waits; other; other = other->next_waiting)
-        if (on_stack(other->job, f) && thread_leads_back(t, other))
+    for (weft__thread *other = waits; other; other = other->next_waiting) {
+        if (!on_stack(other->job, f))
+            continue;
+        if (other == t)
+            return true;
+        if (other->visited || is_leaving(other))
+            continue;
+        other->visited = true;
+        if (needs_of_lead_to(t, other))
+            return true;
+    }
+    return false;
+}
+
+static bool needs_of_lead_to(const weft__thread *t, const weft__thread *waiter)
+{
+    for (size_t i = 0; i < waiter->awaits_count; i++)
+        if (leads_to(t, waiter->awaits[i]))
             return true;
     return false;
 }
 
-/* A job that was asked to stop is not refused, as in thread_leads_back: what it waits for would cut short its wait. */
+/* Is none of the jobs on whose end f hangs held up by a thread that is stuck? */
+static bool comes_some_day(weft_future *f)
+{
+    f = source_of(f);
+    if (weft__done(weft__word(f)))
+        return true;
+    for (weft__thread *other = waits; other; other = other->next_waiting)
+        if (other->stuck && on_stack(other->job, f))
+            return false;
+    return true;
+}
+
+static bool goes_on_some_day(const weft__thread *waiter)
+{
+    if (is_leaving(waiter))
+        return true;
+    for (size_t i = 0; i < waiter->awaits_count; i++)
+        if (comes_some_day(waiter->awaits[i]) != waiter->awaits_all)
+            return !waiter->awaits_all;
+    return waiter->awaits_all;
+}
+
+/* Of all that wait, takes away who can go on, until nobody is left who can: is t among the rest? */
+static bool is_stuck(weft__thread *t)
+{
+    bool found = true;
+    t->stuck = false; /* a destructor's wait within one that has a time limit is not among them */
+    for (weft__thread *w = waits; w; w = w->next_waiting)
+        w->stuck = true;
+    while (found) {
+        found = false;
+        for (weft__thread *w = waits; w; w = w->next_waiting) {
+            if (w->stuck && goes_on_some_day(w)) {
+                w->stuck = false;
+                found = true;
+            }
+        }
+    }
+    return t->stuck;
+}
+
+/* Under waits_lock, t being registered. A job that was asked to stop is not refused, as in is_leaving: what it waits for
+ * would cut short its wait. The search that is dear takes place only if some way leads back to t. */
 static bool would_wait_for_itself(weft__thread *t, const weft__wait *wait)
 {
     if (!wait->passes_cancel_on && !wait->deaf && t->job && weft__job_cancelled(t->job))
         return false;
     for (weft__thread *w = waits; w; w = w->next_waiting)
         w->visited = false;
-    t->visited = true;
-    return stuck_behind(t, t);
+    return needs_of_lead_to(t, t) && is_stuck(t);
 }
 
 /* Under waits_lock: what t needs from now on, and for which job. */
@@ -174,12 +216,8 @@ static int block_within(weft__thread *t, const weft__wait *wait, int64_t deadlin
     return code;
 }
 
-int weft__block(const weft__wait *wait, int64_t deadline)
+static int block_on_duty(weft__thread *t, const weft__wait *wait, int64_t deadline, bool untimed)
 {
-    weft__thread *t = weft__self.thread;
-    bool untimed = deadline == INT64_MAX && wait->n > 0; /* of something that is no future no circle is known */
-    if (t->off_duty)
-        return block_within(t, wait, deadline, untimed);
     WEFT_POINT();
     int code = untimed ? wait_register(t, wait) : 0;
     if (!code)
@@ -192,6 +230,16 @@ int weft__block(const weft__wait *wait, int64_t deadline)
     }
     if (untimed)
         wait_unregister(t);
+    return code;
+}
+
+int weft__block(const weft__wait *wait, int64_t deadline)
+{
+    weft__thread *t = weft__self.thread;
+    bool untimed = deadline == INT64_MAX && wait->n > 0; /* of something that is no future no circle is known */
+    bool interrupted = weft__notify_first();
+    int code = t->off_duty ? block_within(t, wait, deadline, untimed) : block_on_duty(t, wait, deadline, untimed);
+    weft__notify_later(interrupted);
     return code;
 }
 
@@ -255,6 +303,7 @@ static bool start_or_told(void *context)
     if (!s->started) {
         s->started = true;
         s->code = s->start(s->context);
+        weft__block_continued(s->bell.thread); /* it may have submitted it here */
     }
     return s->code || was_told(&s->bell);
 }

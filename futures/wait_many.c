@@ -26,24 +26,22 @@ struct wait_set {
 
 static void set_drop(wait_set *set, size_t by)
 {
-    if (atomic_fetch_sub_explicit(&set->holders, by, memory_order_acq_rel) == by)
-        weft__memory_free(set, sizeof *set + set->n * sizeof *set->nodes);
+    if (atomic_fetch_sub_explicit(&set->holders, by, memory_order_acq_rel) != by)
+        return;
+    weft_executor *e = set->thread ? set->thread->executor : NULL;
+    weft__memory_free(set, sizeof *set + set->n * sizeof *set->nodes);
+    if (e)
+        weft__executor_unpin(e);
 }
 
 static void signal_set(wait_set *set)
 {
     weft__thread *t = set->thread;
-    weft_executor *e = t ? t->executor : NULL;
-    bool foreign = e && !weft__own_thread(e); /* nothing but a pin makes its end wait for this thread */
-    if (foreign)
-        weft__executor_pin(e);
     atomic_store_explicit(&set->signalled, 1, memory_order_release);
     if (t)
         weft__bell_ring(t);
     else
         weft__futex_wake(&set->signalled, 1);
-    if (foreign)
-        weft__executor_unpin(e);
 }
 
 static bool decides(const wait_set *set, uint64_t word)
@@ -87,6 +85,8 @@ static wait_set *set_new(weft_future *const futures[], size_t n, weft_wait_mode 
     set->mode = mode;
     set->thread = weft__self.thread;
     set->n = n;
+    if (set->thread) /* whoever is told last may come when the wait, its job and all of its executor are over */
+        weft__executor_pin(set->thread->executor);
     for (size_t i = 0; i < n; i++) {
         set_node *x = &set->nodes[i];
         *x = (set_node){.node.notify = set_told, .set = set, .future = weft_future_retain(futures[i])};
@@ -113,10 +113,12 @@ static void set_end(wait_set *set, weft_future *const futures[])
 
 static int sleep_outside(wait_set *set, int64_t deadline)
 {
-    while (!set_ready(set))
-        if (weft__futex_wait(&set->signalled, 0, deadline) == -ETIMEDOUT)
-            return set_ready(set) ? 0 : -ETIMEDOUT;
-    return 0;
+    int code = 0;
+    bool interrupted = weft__notify_first();
+    while (!set_ready(set) && code != -ETIMEDOUT)
+        code = weft__futex_wait(&set->signalled, 0, deadline);
+    weft__notify_later(interrupted);
+    return set_ready(set) ? 0 : code;
 }
 
 /* A worker without a time limit runs what has not started itself. */

@@ -4,6 +4,8 @@
  * waits marks its thread, so that a job which runs on top of it can tell that it does. */
 #include "fixtures.h"
 
+#include "executor.h"
+
 /* BLK-01. */
 
 static void *fibonacci(void *argument)
@@ -339,6 +341,75 @@ static void test_blk_04_jobs_wait_for_each_other(void **state)
     jobs_in_a_ring(3, 3);
 }
 
+/* A wait for one of two jobs, which both wait for the same third one, which waits for the job that waits: neither comes.
+ * Whoever of the four waits last closes the ring and is refused. */
+typedef struct ways {
+    test_gate *gate[4];
+    weft_future *job[4]; /* by the test before the first gate opens; 0 and 1 wait for 2, 2 for 3, 3 for 0 or 1 */
+    int result[4];
+} ways;
+
+typedef struct on_its_way {
+    ways *all;
+    unsigned i;
+} on_its_way;
+
+static void *waits_on_its_way(void *argument)
+{
+    on_its_way *self = argument;
+    ways *all = self->all;
+    bool done[2];
+    test_gate_pass(all->gate[self->i]);
+    if (self->i == 3) {
+        all->result[3] = weft_wait(all->job, 2, WEFT_FIRST_COMPLETED, WEFT_FOREVER, done);
+    } else {
+        all->result[self->i] = weft_future_wait(all->job[self->i == 2 ? 3 : 2], WEFT_FOREVER);
+    }
+    return NULL;
+}
+
+static bool as_many_are_blocked(void *data)
+{
+    const struct {
+        weft_executor *executor;
+        unsigned n;
+    } *wanted = data;
+    return atomic_load_explicit(&wanted->executor->blocked_count, memory_order_acquire) == wanted->n;
+}
+
+static void test_blk_04_both_ways_lead_back(void **state)
+{
+    (void)state;
+    weft_executor *executor = test_executor(4);
+    for (unsigned last = 0; last < 4; last++) {
+        static ways all;
+        static on_its_way each[4];
+        all = (ways){.result = {1, 1, 1, 1}};
+        for (unsigned i = 0; i < 4; i++) {
+            each[i] = (on_its_way){&all, i};
+            all.gate[i] = test_gate_make();
+            all.job[i] = weft_submit(executor, waits_on_its_way, &each[i]);
+        }
+        for (unsigned i = 0; i < 4; i++) {
+            assert_true(test_gate_await(all.gate[i], 1));
+        }
+        for (unsigned k = 1; k <= 4; k++) {
+            struct {
+                weft_executor *executor;
+                unsigned n;
+            } wanted = {executor, k - 1};
+            assert_true(test_until(as_many_are_blocked, &wanted));
+            test_gate_open(all.gate[(last + k) % 4]);
+        }
+        for (unsigned i = 0; i < 4; i++) {
+            assert_done_soon(all.job[i]);
+            weft_future_release(all.job[i]);
+            assert_int_equal(all.result[i], i == last ? -EDEADLK : 0);
+        }
+    }
+    test_destroy(executor);
+}
+
 /* A callback that waits: refused at once on a pending future, answered where nothing has to be waited for. */
 typedef struct waiting_callback {
     weft_future *pending, *ended;
@@ -554,6 +625,7 @@ int main(void)
         TEST(test_blk_02_too_deep_is_refused),
         TEST(test_blk_04_job_waits_for_itself),
         TEST(test_blk_04_jobs_wait_for_each_other),
+        TEST(test_blk_04_both_ways_lead_back),
         TEST(test_blk_04_callback_waits),
         TEST(test_blk_08_timed_wait_does_not_run_the_job),
         TEST(test_blk_10_inline_child_has_its_own_context),

@@ -292,6 +292,36 @@ static void test_cbk_02_one_callback_among_many_timers(void **state)
     weft_clock_destroy(clock);
 }
 
+/* A callback may destroy another executor on the same clock, even while somebody waits for its own to catch up. */
+static int destroy_other(weft_future *future, void *other)
+{
+    (void)future;
+    test_pause(10 * MILLISECOND); /* in which the next advance comes, if this one is not waiting still */
+    TEST_EXPECT(weft_executor_destroy(other) == 0);
+    return 0;
+}
+
+static void *advance_twice(void *clock)
+{
+    weft_manual_clock_advance(clock, MILLISECOND);
+    weft_manual_clock_advance(clock, MILLISECOND);
+    return NULL;
+}
+
+static void test_cbk_02_destroys_another_executor_of_the_clock(void **state)
+{
+    (void)state;
+    weft_clock *clock = weft_manual_clock_create();
+    weft_executor *executor = test_executor_clock(1, clock);
+    weft_executor *other = test_executor_clock(1, clock);
+    weft_future *sleep = weft_sleep(executor, MILLISECOND, NULL);
+    assert_int_equal(weft_on_done(sleep, destroy_other, other, NULL), 0);
+    test_join(test_spawn(advance_twice, clock));
+    weft_future_release(sleep);
+    test_destroy(executor);
+    weft_clock_destroy(clock);
+}
+
 /* CBK-03 */
 
 static void test_cbk_03_on_a_done_future_later_and_on_the_coordinator(void **state)
@@ -513,6 +543,7 @@ int main(void)
         TEST(test_cbk_02_race_of_registering_threads_loses_none),
         TEST(test_cbk_02_across_futures_in_the_order_of_resolving),
         TEST(test_cbk_02_one_callback_among_many_timers),
+        TEST(test_cbk_02_destroys_another_executor_of_the_clock),
         TEST(test_cbk_03_on_a_done_future_later_and_on_the_coordinator),
         TEST(test_cbk_03_never_inside_the_callers_frame),
         TEST(test_cbk_04_always_on_the_coordinator),

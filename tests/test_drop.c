@@ -6,6 +6,8 @@
 #define _GNU_SOURCE
 #include "fixtures.h"
 
+#include "executor.h"
+
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -476,6 +478,49 @@ static void *wait_for_owner(void *future)
     return NULL;
 }
 
+/* The promise that no hook is called after destroy, where the hook runs on a thread that destroy does not join. */
+typedef struct slow_hook {
+    weft_executor *executor;
+    test_latch *begun;
+    _Atomic(bool) over; /* by the hook; read by the test after destroy */
+} slow_hook;
+
+static bool is_gone(void *executor)
+{
+    return weft__phase(executor) == WEFT__GONE;
+}
+
+static void stay_until_it_is_gone(const char *name, int error, void *data)
+{
+    slow_hook *self = data;
+    (void)name;
+    TEST_EXPECT(error == 7);
+    test_latch_hit(self->begun);
+    TEST_EXPECT(test_until(is_gone, self->executor));
+    test_pause(5 * MS); /* in which destroy could return */
+    atomic_store_explicit(&self->over, true, memory_order_release);
+}
+
+static void *release_it(void *future)
+{
+    weft_future_release(future);
+    return NULL;
+}
+
+static void test_drp_01_destroy_waits_for_a_hook_on_another_thread(void **state)
+{
+    (void)state;
+    static slow_hook self;
+    weft_executor_options options = {.workers = 1, .unobserved_error = stay_until_it_is_gone, .data = &self};
+    weft_executor *executor = test_executor_with(&options);
+    self = (slow_hook){.executor = executor, .begun = test_latch_make()};
+    pthread_t thread = test_spawn(release_it, failed(executor, NULL));
+    assert_true(test_latch_wait(self.begun, 1));
+    assert_int_equal(weft_executor_destroy(executor), 0);
+    assert_true(test_get(self.over));
+    test_join(thread);
+}
+
 static void test_drp_04_promise_destroyed_unresolved(void **state)
 {
     (void)state;
@@ -526,6 +571,7 @@ int main(int count, char **arguments)
         TEST(test_drp_01_without_a_hook_it_is_counted),
         TEST(test_drp_01_one_line_on_stderr_only_if_asked),
         TEST(test_drp_01_dropped_after_destroy),
+        TEST(test_drp_01_destroy_waits_for_a_hook_on_another_thread),
         TEST(test_drp_02_each_way_of_reading),
         TEST(test_drp_02_callback_alone_is_no_reading),
         TEST(test_drp_02_cancelled_and_timed_out_are_no_errors),

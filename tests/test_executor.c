@@ -9,7 +9,7 @@
 #include <sched.h>
 #include <time.h>
 
-/* The default executor. This test is the first of the program, so that eight threads race for the first use. */
+/* The default executor. Of the tests that leave it behind this is the first, so that eight threads race for it. */
 
 static void *ask_for_default(void *barrier)
 {
@@ -564,9 +564,42 @@ static void test_exe_01_stats_add_up(void **state)
     test_destroy(executor);
 }
 
+/* No call is a cancellation point: a thread that is to be cancelled all along gets to the end of this, and nothing is
+ * left of it. */
+static void *use_it_while_cancelled(void *arrived)
+{
+    const weft_executor_options options = {.workers = 1};
+    pthread_cancel(pthread_self());
+    weft_executor *executor = weft_executor_create(&options);
+    TEST_EXPECT(weft_await(weft_submit(executor, test_job_return_arg, NULL), NULL) == 0);
+    TEST_EXPECT(weft_await(weft_sleep(executor, WEFT_MILLISECONDS(1), NULL), NULL) == 0);
+    weft_queue *queue = weft_queue_create(executor);
+    TEST_EXPECT(weft_queue_fd(queue) >= 0);
+    weft_queue_destroy(queue);
+    TEST_EXPECT(weft_trace_start(executor, "/dev/null") == 0);
+    TEST_EXPECT(weft_trace_stop(executor) == 0);
+    weft_future_release(weft_submit(executor, test_job_fail_7, NULL));
+    TEST_EXPECT(weft_executor_destroy(executor) == 0);
+    executor = weft_executor_default();
+    TEST_EXPECT(weft_await(weft_submit(NULL, test_job_return_arg, NULL), NULL) == 0);
+    TEST_EXPECT(weft_executor_destroy(executor) == 0);
+    atomic_store_explicit((_Atomic(bool) *)arrived, true, memory_order_release);
+    pthread_testcancel();
+    return NULL;
+}
+
+static void test_exe_01_no_call_is_a_cancellation_point(void **state)
+{
+    (void)state;
+    _Atomic(bool) arrived = false;
+    assert_ptr_equal(test_join(test_spawn(use_it_while_cancelled, &arrived)), PTHREAD_CANCELED);
+    assert_true(test_get(arrived));
+}
+
 int main(void)
 {
     const struct CMUnitTest executor[] = {
+        TEST(test_exe_01_no_call_is_a_cancellation_point),
         cmocka_unit_test(test_exe_01_the_default_executor_is_made_once),
         TEST(test_exe_01_entered_once_on_a_worker_with_its_argument),
         TEST(test_exe_01_knows_its_worker_and_executor),

@@ -445,6 +445,27 @@ static void test_gat_07_promises_alone_still_answer_requested(void **state)
     test_destroy(executor);
 }
 
+/* Who has asked need not stay to see it happen. */
+static void test_gat_07_a_request_outlives_the_gather(void **state)
+{
+    (void)state;
+    weft_executor *executor = test_executor(0);
+    for (unsigned round = 0; round < test_rounds(100); round++) {
+        inputs in = inputs_make(executor, 2);
+        weft_future *all = gather(executor, in.future, 2, round % 2 ? WEFT_SETTLED : WEFT_FIRST_ERROR);
+        weft_future *asked = round / 2 % 2 ? weft_wait_for(all, WEFT_SECONDS(3600), 0) : weft_future_retain(all);
+        weft_future_release(all);
+        assert_int_equal(weft_cancel(asked), round / 2 % 2 ? WEFT_CANCEL_DONE : WEFT_CANCEL_REQUESTED);
+        weft_future_release(asked);
+        for (size_t i = 0; i < in.n; i++) {
+            assert_done_soon(in.future[i]);
+            assert_cancelled(in.future[i], WEFT_REASON_PARENT);
+        }
+        inputs_free(&in);
+    }
+    test_destroy(executor);
+}
+
 static void test_gat_07_a_deadline_travels_down_unchanged(void **state)
 {
     (void)state;
@@ -570,6 +591,7 @@ int main(void)
         TEST(test_gat_07_cancel_reaches_the_leaves),
         TEST(test_gat_07_cancelled_is_quiet_whatever_the_inputs_do),
         TEST(test_gat_07_promises_alone_still_answer_requested),
+        TEST(test_gat_07_a_request_outlives_the_gather),
         TEST(test_gat_07_a_deadline_travels_down_unchanged),
         TEST(test_gat_10_cancel_after_the_first_error_is_too_late),
         TEST(test_gat_null_entry_is_refused),

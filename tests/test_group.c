@@ -205,6 +205,58 @@ static void test_grp_02_other_ways_to_fail(void **state)
     }
 }
 
+/* The destructor of a child's value waits, while the thread that ended the child has others to tell: first for what is
+ * only launched when this thread tells it, then for what another thread tells. */
+typedef struct waiting {
+    weft_executor *executor;
+    weft_promise *promise;
+    test_latch *over;
+} waiting;
+
+static void *next(void *value, void *data)
+{
+    (void)data;
+    return value;
+}
+
+static void *resolve_it(void *promise)
+{
+    TEST_EXPECT(weft_promise_resolve(promise, NULL, NULL) == 0);
+    return NULL;
+}
+
+static void wait_in_destructor(void *value)
+{
+    waiting *self = value;
+    weft_future *job = weft_submit(self->executor, test_job_return_arg, NULL);
+    weft_future *after = weft_then(job, next, NULL);
+    TEST_EXPECT(weft_await(after, NULL) == 0);
+    weft_future_release(job);
+    weft_future *promised = weft_promise_future(self->promise);
+    weft_future *then = weft_then(promised, next, NULL);
+    weft_future_release(weft_submit(self->executor, resolve_it, self->promise));
+    TEST_EXPECT(weft_wait(&then, 1, WEFT_ALL_COMPLETED, WEFT_FOREVER, NULL) == 0);
+    weft_future_release(then);
+    weft_future_release(promised);
+    test_latch_hit(self->over);
+}
+
+static void test_a_value_that_waits_as_it_goes(void **state)
+{
+    (void)state;
+    weft_executor *executor = test_executor(0);
+    static waiting self;
+    self = (waiting){executor, weft_promise_create(executor), test_latch_make()};
+    weft_group *group = group_make(executor, NULL);
+    const weft_submit_options options = {.free_value = wait_in_destructor};
+    assert_int_equal(weft_group_submit_with(group, test_job_return_arg, &self, &options), 0);
+    assert_true(test_latch_wait(self.over, 1));
+    assert_int_equal(weft_group_join(group), 0);
+    assert_int_equal(weft_group_destroy(group), 0);
+    weft_promise_destroy(self.promise);
+    test_destroy(executor);
+}
+
 /* An executor that breaks fails the children that have not started. */
 static int start_fails(unsigned worker, void *gate)
 {
@@ -546,6 +598,7 @@ int main(void)
         TEST(test_grp_01_destroyed_right_after_the_join),
         TEST(test_grp_02_one_child_fails),
         TEST(test_grp_02_other_ways_to_fail),
+        TEST(test_a_value_that_waits_as_it_goes),
         TEST(test_grp_02_the_executor_breaks),
         TEST(test_grp_03_a_child_cancelled_alone_is_no_error),
         TEST(test_grp_03_a_token_beside_the_groups),

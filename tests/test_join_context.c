@@ -1,7 +1,10 @@
 /* test_join_context.c: what runs in a forked function is in the job, wherever it runs; weft_run.
  *
  * Discipline. As in join.h. */
+#include "executor.h"
 #include "join.h"
+
+#include <alloca.h>
 
 /* ---- context ---- */
 
@@ -338,6 +341,84 @@ static void test_run_answers_as_await_does(void **state)
     test_destroy(executor);
 }
 
+/* The function waits for the job that waits for it: whoever comes second is told, and that is the function. */
+typedef struct pair {
+    weft_executor *there;
+    test_gate *gate;
+    _Atomic(weft_future *) caller;
+    _Atomic(int) inner;
+    int code;
+} pair;
+
+static void *wait_for_caller(void *argument)
+{
+    pair *p = argument;
+    atomic_store_explicit(&p->inner, weft_await(test_get(p->caller), NULL), memory_order_release);
+    return p;
+}
+
+static void *run_one_that_waits_back(void *argument)
+{
+    pair *p = argument;
+    void *value = NULL;
+    test_gate_pass(p->gate);
+    p->code = weft_run(p->there, wait_for_caller, p, &value);
+    TEST_EXPECT(value == p);
+    return NULL;
+}
+
+static void test_run_in_a_circle_is_refused_in_the_function(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 100 };
+    static pair pairs[ROUNDS];
+    weft_executor *here = test_executor(2), *there = test_executor(1);
+    for (unsigned round = 0; round < test_rounds(ROUNDS) && round < ROUNDS; round++) {
+        pair *p = &pairs[round];
+        p->there = round % 2 ? here : there;
+        p->gate = test_gate_make();
+        p->code = 1;
+        weft_future *future = weft_submit(here, run_one_that_waits_back, p);
+        atomic_store_explicit(&p->caller, future, memory_order_release);
+        test_gate_open(p->gate);
+        assert_done_soon(future);
+        assert_int_equal(p->code, 0);
+        assert_int_equal(test_get(p->inner), -EDEADLK);
+        weft_future_release(future);
+    }
+    test_destroy(there);
+    test_destroy(here);
+}
+
+/* A job without much stack left has it run by a thread that stands in. */
+static void *tell_where(void *worker)
+{
+    *(int *)worker = weft_worker_index();
+    return worker;
+}
+
+static void *run_near_the_end(void *argument)
+{
+    int worker = -1;
+    char *here = (char *)&worker;
+    volatile char *most = alloca((size_t)(here - weft__self.thread->stack_low));
+    most[0] = 0;
+    int code = weft_run(weft_executor_current(), tell_where, &worker, NULL);
+    TEST_EXPECT(worker >= 0 && worker != weft_worker_index());
+    TEST_EXPECT(most[0] == 0);
+    return code ? weft_fail(ENOTSUP) : argument;
+}
+
+static void test_run_with_little_stack_runs_elsewhere(void **state)
+{
+    (void)state;
+    weft_executor *executor = test_executor(1);
+    weft_future *future = weft_submit(executor, run_near_the_end, executor);
+    assert_done_soon(future);
+    assert_int_equal(weft_await(future, NULL), 0);
+    test_destroy(executor);
+}
+
 static void *run_deeper(void *argument)
 {
     unsigned *depth = argument;
@@ -371,6 +452,8 @@ int main(void)
         TEST(test_forks_below_an_awaited_job_are_not_its_own),
         TEST(test_run_answers_as_await_does),
         TEST(test_run_too_deep_does_not_run),
+        TEST(test_run_in_a_circle_is_refused_in_the_function),
+        TEST(test_run_with_little_stack_runs_elsewhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -493,6 +493,51 @@ static void *ending_reduction(void *argument)
     return NULL;
 }
 
+/* The accumulators are too large for the stack; what they are in goes with the thread. */
+typedef struct broad {
+    unsigned char bytes[1000];
+} broad;
+
+static void end_the_caller(size_t begin, size_t end, void *accumulator, void *data)
+{
+    const pthread_t *own = data;
+    (void)begin;
+    (void)end;
+    ((broad *)accumulator)->bytes[0]++;
+    if (pthread_equal(*own, pthread_self())) {
+        pthread_exit(NULL);
+    }
+}
+
+static void add_broad(void *into, const void *from, void *data)
+{
+    (void)data;
+    ((broad *)into)->bytes[0] = (unsigned char)(((broad *)into)->bytes[0] + ((const broad *)from)->bytes[0]);
+}
+
+static void *reduce_to_the_end(void *executor)
+{
+    static const broad none;
+    broad sum;
+    pthread_t own = pthread_self();
+    weft_parallel_reduce(executor, 0, 100, 1, sizeof sum, &none, end_the_caller, add_broad, &own, &sum);
+    return NULL;
+}
+
+static void test_a_reduction_ends_the_thread_of_its_job(void **state)
+{
+    (void)state;
+    for (int i = 0; i < CROWDS; i++) {
+        weft_executor *executor = test_executor(crowds[i]);
+        for (unsigned round = 0; round < test_rounds(10); round++) {
+            weft_future *future = weft_submit(executor, reduce_to_the_end, executor);
+            assert_done_soon(future);
+            assert_int_equal(weft_await(future, NULL), -EOWNERDEAD);
+        }
+        test_destroy(executor); /* and the counters are back at base */
+    }
+}
+
 static void test_a_failure_below_a_thread_that_ended_counts(void **state)
 {
     (void)state;
@@ -529,6 +574,7 @@ int main(void)
         TEST(test_several_callers_at_a_time),
         TEST(test_requests_at_any_moment),
         TEST(test_a_piece_that_ends_its_thread),
+        TEST(test_a_reduction_ends_the_thread_of_its_job),
         TEST(test_a_failure_below_a_thread_that_ended_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -391,6 +391,7 @@ static void test_memory_keeps_one_large_block(void **state)
 #endif
     enum { SIZE = 2 * WEFT__MEMORY_LARGE };
     size_t bytes = weft__memory_bytes();
+    weft__memory_keep(true);
     void *first = large_block(SIZE), *second = large_block(SIZE);
     assert_ptr_not_equal(first, second);
     weft__memory_free(first, SIZE);
@@ -406,11 +407,18 @@ static void test_memory_keeps_one_large_block(void **state)
     void *smaller = large_block(SIZE - WEFT__MEMORY_LARGE); /* and this more than twice as large */
     assert_true(is_gone(larger, smaller));
     weft__memory_free(smaller, SIZE - WEFT__MEMORY_LARGE);
-    weft__memory_trim();
-    assert_false(is_mapped(smaller));
+    assert_true(is_mapped(smaller));
     void *huge = large_block(WEFT__MEMORY_KEPT + 1);
     weft__memory_free(huge, WEFT__MEMORY_KEPT + 1);
     assert_false(is_mapped(huge));
+    first = large_block(SIZE);
+    weft__memory_free(first, SIZE);
+    assert_true(is_mapped(first));
+    weft__memory_keep(false); /* the last executor is gone */
+    assert_false(is_mapped(first));
+    second = large_block(SIZE);
+    weft__memory_free(second, SIZE);
+    assert_false(is_mapped(second));
     assert_null(weft__memory_alloc(SIZE_MAX - 10));
     assert_int_equal(weft__memory_bytes(), bytes);
 }

@@ -1,8 +1,9 @@
 /* test_thread_failure.c: the system refuses a thread (EXE-11), while an executor is made and when a worker wants a
- * stand-in.
+ * stand-in; or it refuses a new thread the memory for its data.
  *
- * This program is linked with --wrap=pthread_create, so the library's calls come here first. Each is counted; the k-th
- * and, if asked for, all later ones fail as they do when the process has no threads left. */
+ * This program is linked with --wrap=pthread_create and --wrap=pthread_setspecific, so the library's calls come here
+ * first. Each pthread_create is counted; the k-th and, if asked for, all later ones fail as they do when the process has
+ * no threads left. */
 #include "support.h"
 
 /* Weak, so that the program links without the option too, to say what it lacks. */
@@ -30,6 +31,16 @@ static void fail_from(unsigned k, bool all)
     atomic_store_explicit(&failures, 0, memory_order_release);
     atomic_store_explicit(&for_good, all, memory_order_release);
     atomic_store_explicit(&fail_at, k, memory_order_release);
+}
+
+int __real_pthread_setspecific(pthread_key_t key, const void *value) __attribute__((weak));
+int __wrap_pthread_setspecific(pthread_key_t key, const void *value);
+
+static _Atomic(bool) no_data; /* by the test */
+
+int __wrap_pthread_setspecific(pthread_key_t key, const void *value)
+{
+    return test_get(no_data) ? ENOMEM : __real_pthread_setspecific(key, value);
 }
 
 static _Atomic(unsigned) starts, stops;
@@ -184,10 +195,34 @@ static void test_exe_11_jobs_end_threads_that_cannot_be_replaced(void **state)
     fail_from(0, false);
 }
 
+static bool has_started(void *arg)
+{
+    (void)arg;
+    return test_get(starts) > 0;
+}
+
+/* What settles a job that ends its thread hangs on the thread's data. */
+static void test_exe_11_a_worker_gets_its_data_later(void **state)
+{
+    (void)state;
+    const weft_executor_options options = {.workers = 1, .worker_start = start_worker};
+    atomic_store_explicit(&starts, 0, memory_order_release);
+    atomic_store_explicit(&no_data, true, memory_order_release);
+    weft_executor *executor = test_executor_with(&options);
+    bool started = test_until(has_started, NULL);
+    atomic_store_explicit(&no_data, false, memory_order_release);
+    assert_true(started);
+    weft_future *ends = weft_submit(executor, end_thread, NULL);
+    assert_done_soon(ends);
+    assert_err(ends, -EOWNERDEAD);
+    weft_future_release(ends);
+    test_destroy(executor);
+}
+
 int main(void)
 {
-    if (__real_pthread_create == NULL) {
-        print_error("this program has to be linked with -Wl,--wrap=pthread_create\n");
+    if (__real_pthread_create == NULL || __real_pthread_setspecific == NULL) {
+        print_error("this program has to be linked with --wrap=pthread_create and --wrap=pthread_setspecific\n");
         return 1;
     }
     const struct CMUnitTest thread_failure[] = {
@@ -195,6 +230,7 @@ int main(void)
         TEST(test_exe_11_the_default_executor_reports_it_and_can_be_made_later),
         TEST(test_exe_11_a_wait_without_a_stand_in_is_refused),
         TEST(test_exe_11_jobs_end_threads_that_cannot_be_replaced),
+        TEST(test_exe_11_a_worker_gets_its_data_later),
     };
     return cmocka_run_group_tests(thread_failure, NULL, NULL);
 }

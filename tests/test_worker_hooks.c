@@ -188,6 +188,28 @@ static void test_exe_10_one_failing_worker_of_several_is_enough(void **state)
     test_destroy(executor);
 }
 
+/* The thread before it was started, and has not been stopped; this one is neither. */
+static bool has_started_twice(void *hooks)
+{
+    return test_get(((struct hooks *)hooks)->starts) == 2;
+}
+
+static void test_exe_10_a_failing_start_of_a_replacement(void **state)
+{
+    (void)state;
+    struct hooks hooks = {.fail_on = -1, .gate = test_gate_make()};
+    const weft_executor_options options = {
+        .workers = 1, .worker_start = start_worker, .worker_stop = stop_worker, .data = &hooks};
+    weft_executor *executor = test_executor_with(&options);
+    assert_int_equal(weft_await(weft_submit(executor, look_at_thread_data, &hooks), NULL), 0);
+    atomic_store_explicit(&hooks.fail_on, 0, memory_order_release);
+    test_gate_open(hooks.gate);
+    assert_int_equal(weft_await(weft_submit(executor, end_thread, NULL), NULL), -EOWNERDEAD);
+    assert_true(test_until(has_started_twice, &hooks));
+    test_destroy(executor);
+    assert_int_equal(test_get(hooks.stops), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest hooks[] = {
@@ -195,6 +217,7 @@ int main(void)
         TEST(test_exe_09_a_job_that_ends_its_thread_is_replaced),
         TEST(test_exe_10_a_failing_start_breaks_the_executor),
         TEST(test_exe_10_one_failing_worker_of_several_is_enough),
+        TEST(test_exe_10_a_failing_start_of_a_replacement),
     };
     return cmocka_run_group_tests(hooks, NULL, NULL);
 }

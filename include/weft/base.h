@@ -70,6 +70,9 @@
  * last one, so does the process, with status 0. Not to be called in a signal handler that may have interrupted a call
  * of weft.
  *
+ * pthread_cancel. No call is a cancellation point; a function of the program's that one calls (a destructor, a hook)
+ * must not be one either.
+ *
  * Options. Structs of options start as {0}, which stands for every default. New members are only ever appended. */
 #ifndef WEFT_BASE_H
 #define WEFT_BASE_H

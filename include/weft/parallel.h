@@ -72,8 +72,9 @@ WEFT_API void weft_fork(weft_task *task, weft_fn *fn, void *arg);
 WEFT_API void *weft_join(weft_task *task);
 
 /* Runs fn(arg) as a job of the executor (NULL: the default one) and waits for it: weft_submit and weft_await in one,
- * for entering fork-join from outside. Where value is not NULL, what fn returned goes there. From a job it is the same,
- * with the function run on the caller's stack; a request to stop the caller reaches it. When the call returns, fn is
+ * for entering fork-join from outside. Where value is not NULL, what fn returned goes there. From a job it is the same;
+ * a job of the same executor runs the function on its own stack, unless that is nearly used up; a request to stop the
+ * caller reaches it. When the call returns, fn is
  * not running and never will. 0, or the code with which the job ended, or, if fn was not run,
  *   -EDEADLK         called on a coordinator
  *   -EOVERFLOW       from a job: too many waits nested on one stack
