@@ -125,7 +125,7 @@ typedef struct weft__self {
 #endif
 extern _Thread_local weft__self_t weft__self WEFT__TLS;
 
-static inline void weft__count(_Atomic(uint64_t) *counter, uint64_t by)
+WEFT__ALWAYS_INLINE void weft__count(_Atomic(uint64_t) *counter, uint64_t by)
 {
     /* Single writer; readers (stats, shutdown's sums) pair with the release. */
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by, memory_order_release);

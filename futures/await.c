@@ -17,8 +17,8 @@ static inline bool may_run_here(const weft__thread *t, const weft_future *f)
     const weft_executor *e = t->executor;
     char here;
     return weft__has_no_options(f) && t->forks.list.newest == &t->forks.list.oldest && weft__phase(e) == WEFT__OPEN &&
-           t->depth < WEFT__INLINE_DEPTH && atomic_load_explicit(&e->detour, memory_order_relaxed) == 0 &&
-           (uintptr_t)&here >= (uintptr_t)t->stack_low;
+           t->depth < WEFT__INLINE_DEPTH && !weft__self.draining &&
+           atomic_load_explicit(&e->detour, memory_order_relaxed) == 0 && (uintptr_t)&here >= (uintptr_t)t->stack_low;
 }
 
 /* What the outcome leaves to do if the caller is the only one to know the future, whose new word this is: nothing but

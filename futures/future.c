@@ -134,8 +134,13 @@ static void dispose_in_turn(weft_future *f)
     weft__self_t *self = &weft__self;
     atomic_store_explicit(&f->link.next, self->disposals, memory_order_relaxed);
     self->disposals = &f->link;
-    if (self->disposing)
-        return;
+    if (!self->disposing)
+        weft__dispose_rest();
+}
+
+void weft__dispose_rest(void)
+{
+    weft__self_t *self = &weft__self;
     self->disposing = true;
     for (weft__link *link; (link = self->disposals);) {
         self->disposals = atomic_load_explicit(&link->next, memory_order_relaxed);

@@ -192,7 +192,7 @@ static inline weft_future *weft__link_future(weft__link *link)
 
 /* A job that waits may run another one on its stack; these hang together by `outer`, innermost first. It is kept in the
  * futures and not on the stack, because a job that ends its thread leaves no stack behind. */
-enum { WEFT__RUN_TAKEN = 1, WEFT__RUN_AWAITED = 2, WEFT__RUN_FLAGS = 3 };
+enum { WEFT__RUN_TAKEN = 1, WEFT__RUN_AWAITED = 2, WEFT__RUN_OWNED = 4, WEFT__RUN_FLAGS = 7 };
 
 static inline weft_future *weft__outer(const weft_future *job)
 {
@@ -310,6 +310,10 @@ void weft__tell(weft__waiter *node);
 bool weft__notify_first(void);
 void weft__notify_later(bool interrupted); /* what first answered */
 
+/* On a thread that a job has ended in the middle of it: the rest of what it had to notify, and to dispose of. */
+void weft__notify_rest(void);
+void weft__dispose_rest(void); /* future.c */
+
 /* A future with many inputs attaches to them without a node. WEFT__BUSY: another one is there, use a node. */
 struct weft__many;
 enum weft__direct { WEFT__ATTACHED, WEFT__WAS_DONE, WEFT__TWICE, WEFT__BUSY };
@@ -393,7 +397,7 @@ bool weft__cancels_pending(const weft_executor *e);                    /* shutdo
 unsigned weft__job_abandon(weft_future *f);                            /* 1: it came out of a queue */
 void weft__job_end_claimed(weft_future *f, weft_cancel_reason reason); /* cancelled, by who claimed it */
 /* Runs a job that the caller has claimed: out of a queue (taken), inside a wait that hands requests on (awaited). */
-void weft__job_execute(weft_future *f, bool taken, bool awaited, unsigned drop);
+void weft__job_execute(weft_future *f, uintptr_t how, unsigned drop); /* how: WEFT__RUN_* */
 /* Settles one whose function has returned, or was not called; with arg if it has options that own it. */
 void weft__job_end(weft_future *f, void *arg, void *value, int failure, unsigned drop);
 /* Is f what this worker would run next? Then it comes out of the deque, with the queue's reference. */

@@ -432,10 +432,11 @@ static int wait_in_worker(weft_group *g)
     return all_over(g) ? 0 : code;
 }
 
-static void sleep_outside(weft_group *g)
+static int sleep_outside(weft_group *g)
 {
     bool interrupted = weft__notify_first();
-    for (;;) {
+    bool stale = weft__stale(g->executor); /* a destructor that it has called forked, and this is the child */
+    while (!stale) {
         /* Acquire, partner of wake_joiners: read before the look, so that a ring after it ends the sleep. */
         uint32_t bell = atomic_load_explicit(&g->bell, memory_order_acquire);
         if (all_over(g))
@@ -443,6 +444,7 @@ static void sleep_outside(weft_group *g)
         weft__futex_wait(&g->bell, bell, INT64_MAX);
     }
     weft__notify_later(interrupted);
+    return stale ? -ESTALE : 0;
 }
 
 static int wait_until_over(weft_group *g)
@@ -453,8 +455,7 @@ static int wait_until_over(weft_group *g)
         return -EDEADLK;
     if (weft__self.thread)
         return wait_in_worker(g);
-    sleep_outside(g);
-    return 0;
+    return sleep_outside(g);
 }
 
 static int result_of(const weft_group *g)

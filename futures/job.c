@@ -186,19 +186,18 @@ static void note_cancel(weft_future *f, weft__note note, weft_cancel_reason reas
 }
 
 /* Runs a job or then that the caller has claimed, and settles it, dropping `drop` references. */
-void weft__job_execute(weft_future *f, bool taken, bool awaited, unsigned drop)
+void weft__job_execute(weft_future *f, uintptr_t how, unsigned drop)
 {
     weft_executor *e = f->executor;
     void *arg = f->value, *value = NULL;
     int failure = atomic_load_explicit(&e->broken, memory_order_relaxed);
-    uintptr_t how = (taken ? WEFT__RUN_TAKEN : 0) | (awaited ? WEFT__RUN_AWAITED : 0);
     count_started(f);
     if (WEFT__LIKELY(failure == 0)) {
         const weft__options *o = weft__options_of(f);
         uint32_t noted = 0;
         measure_latency(o);
         if (weft__tracing(e))
-            noted = weft__trace_begin(e, WEFT__NOTE_JOB, o ? o->name : NULL, mark_of(o), !taken || awaited);
+            noted = weft__trace_begin(e, WEFT__NOTE_JOB, o ? o->name : NULL, mark_of(o), how != WEFT__RUN_TAKEN);
         value = weft__call_as_job(f, e, how, false, &failure);
         if (WEFT__UNLIKELY(noted)) /* before it can be seen done, and the trace be ended for that */
             weft__trace_end(e, noted, failure);
@@ -235,7 +234,7 @@ void weft__job_taken(weft__link *link, weft__thread *thread)
     if (!weft__claim_to_run(f)) {
         weft__unref(f);
     } else if (!weft__has_no_options(f) || atomic_load_explicit(&e->detour, memory_order_relaxed)) {
-        weft__job_execute(f, true, false, 1);
+        weft__job_execute(f, WEFT__RUN_TAKEN, 1);
     } else {
         void *value = weft__call_as_job(f, e, WEFT__RUN_TAKEN, true, &failure);
         weft__job_end_plain(f, thread, value, failure, 1);
@@ -253,7 +252,10 @@ unsigned weft__job_abandon(weft_future *f)
         return taken;
     f->error = -EOWNERDEAD;
     count_outcome(f->executor, WEFT_FAILED);
-    weft__settle(f, WEFT_FAILED, taken);
+    unsigned owned = f->outer & WEFT__RUN_OWNED ? 1 : 0;
+    if (owned)
+        weft__observe(f); /* who made it went with the thread, and it is his thread's end that it tells of */
+    weft__settle(f, WEFT_FAILED, taken + owned);
     return taken;
 }
 
@@ -287,9 +289,10 @@ bool weft__job_pop_if_newest(weft__thread *t, weft_future *f)
     return false;
 }
 
-/* Runs it, if it is still to be had. taken: with the queue's reference. */
-static void run_in_wait(weft__thread *t, weft_future *f, bool taken, bool awaited)
+/* Runs it, if it is still to be had; with the queue's reference if how has WEFT__RUN_TAKEN. */
+static void run_in_wait(weft__thread *t, weft_future *f, uintptr_t how)
 {
+    bool taken = how & WEFT__RUN_TAKEN;
     if (!weft__claim(f, WEFT_RUNNING, 0)) {
         if (taken) {
             weft__count(&t->port.counts.finished, 1);
@@ -299,7 +302,9 @@ static void run_in_wait(weft__thread *t, weft_future *f, bool taken, bool awaite
     }
     t->depth++;
     weft__forks_apart apart = weft__forks_set_apart(t);
-    weft__job_execute(f, taken, awaited, taken ? 1 : 0);
+    bool interrupted = weft__notify_first(); /* else who is told in its course would wait for its end */
+    weft__job_execute(f, how, taken ? 1 : 0);
+    weft__notify_later(interrupted);
     weft__forks_put_back(t, apart);
     t->depth--;
     weft__self.looks = WEFT__HELP_LOOKS;
@@ -321,7 +326,8 @@ int weft__job_help(weft_future *f, bool awaited)
     }
     if (t->depth >= WEFT__INLINE_DEPTH)
         return -EOVERFLOW;
-    run_in_wait(t, f, weft__job_pop_if_newest(t, f), awaited);
+    uintptr_t taken = weft__job_pop_if_newest(t, f) ? WEFT__RUN_TAKEN : 0;
+    run_in_wait(t, f, taken | (awaited ? WEFT__RUN_AWAITED : 0));
     return 0;
 }
 
@@ -335,7 +341,8 @@ int weft__job_run_fresh(weft_future *f)
         weft__job_cut_off(f);
         weft__fork_check(t->executor);
     }
-    run_in_wait(t, f, true, true); /* shutdown's walk may have found and cancelled it, here or before */
+    /* Shutdown's walk may have found and cancelled it, here or before. */
+    run_in_wait(t, f, WEFT__RUN_TAKEN | WEFT__RUN_AWAITED | WEFT__RUN_OWNED);
     return 0;
 }
 

@@ -184,7 +184,7 @@ static void chunk_taken(weft__link *link, weft__thread *thread)
     weft_future *job = job_of((chunk *)(void *)link);
     (void)thread;
     job->fn = run_chunk;
-    weft__job_execute(job, true, false, 1);
+    weft__job_execute(job, WEFT__RUN_TAKEN, 1);
 }
 
 static const weft__ops chunk_ops = {.run = chunk_taken};

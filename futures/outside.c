@@ -121,7 +121,8 @@ static int wait_outside(weft_future *f, int64_t deadline)
 int weft__wait_outside(weft_future *f, int64_t deadline)
 {
     bool interrupted = weft__notify_first();
-    int code = wait_outside(f, deadline);
+    /* A destructor that it has called may have forked, and this be the child. */
+    int code = weft__stale(f->executor) ? -ESTALE : wait_outside(f, deadline);
     weft__notify_later(interrupted);
     return code;
 }

@@ -199,7 +199,7 @@ int weft_parallel_reduce(weft_executor *e, size_t begin, size_t end, size_t grai
     if (!make_room(&r))
         return -ENOMEM;
     int code = weft__loop_run(&r.base, e);
-    if (r.block)
+    if (r.block && weft__self.reductions) /* none are known in a forked child */
         free_innermost();
     return code;
 }

@@ -389,10 +389,8 @@ static bool was_told(void *context)
 static int sleep_outside(weft__consumer *c, int64_t deadline)
 {
     int code = 0;
-    bool interrupted = weft__notify_first();
     while (!was_told(c) && code != -ETIMEDOUT)
         code = weft__futex_wait(&c->told, 0, deadline);
-    weft__notify_later(interrupted);
     return was_told(c) ? 0 : code;
 }
 
@@ -427,12 +425,8 @@ static int refusal(int64_t timeout)
     return self->coordinator ? -EDEADLK : 0;
 }
 
-weft_future *weft_queue_next(weft_queue *q, int64_t timeout, void **tag)
+static weft_future *take_next(weft_queue *q, int64_t timeout, void **tag)
 {
-    if (!q)
-        return weft__refuse(-EINVAL);
-    if (weft__inherited(q->generation))
-        return weft__refuse(-ESTALE);
     int64_t deadline = timeout <= 0 || timeout == WEFT_FOREVER ? INT64_MAX : weft__deadline(weft__now(), timeout);
     if (deadline > q->deadline)
         deadline = q->deadline;
@@ -459,6 +453,19 @@ weft_future *weft_queue_next(weft_queue *q, int64_t timeout, void **tag)
     weft__queue_release(given_up);
     if (!f)
         errno = -code;
+    return f;
+}
+
+weft_future *weft_queue_next(weft_queue *q, int64_t timeout, void **tag)
+{
+    if (!q)
+        return weft__refuse(-EINVAL);
+    if (weft__inherited(q->generation))
+        return weft__refuse(-ESTALE);
+    /* Before it is known to wait: a destructor that this calls may take from the queue as well. Or fork. */
+    bool interrupted = weft__notify_first();
+    weft_future *f = weft__inherited(q->generation) ? weft__refuse(-ESTALE) : take_next(q, timeout, tag);
+    weft__notify_later(interrupted);
     return f;
 }
 

@@ -55,6 +55,11 @@ static void notify_all(weft__waiter *first, weft__waiter *last)
         drain(self);
 }
 
+void weft__notify_rest(void)
+{
+    drain(&weft__self);
+}
+
 bool weft__notify_first(void)
 {
     weft__self_t *self = &weft__self;

@@ -189,7 +189,11 @@ static void unarm(weft__link *link)
 
 static unsigned abandon(weft_future *job)
 {
+    weft__self_t *self = &weft__self;
     unsigned taken = 0;
+    /* What the thread was at when it ended, in a destructor, is taken up again here. */
+    self->draining = self->disposing = false;
+    self->nested = 0;
     job = weft__stolen_abandon(job);
     for (weft_future *outer; job; job = weft__stolen_abandon(outer)) {
         const weft_executor *e = job->executor;
@@ -199,6 +203,8 @@ static unsigned abandon(weft_future *job)
             return taken;
     }
     weft__reductions_abandon();
+    weft__notify_rest();
+    weft__dispose_rest();
     return taken;
 }
 

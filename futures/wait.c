@@ -38,7 +38,8 @@ static weft_future *source_of(weft_future *f)
 {
     for (;;) {
         const weft__future_ops *ops = weft__ops_of(f);
-        weft_future *input = ops->input && !(ops->timed && ops->timed(f)) ? ops->input(f) : NULL;
+        bool open = ops->input && !(ops->timed && ops->timed(f)) && !weft__done(weft__word(f));
+        weft_future *input = open ? ops->input(f) : NULL;
         if (!input)
             return f;
         f = input;
@@ -144,6 +145,15 @@ static void needs(weft__thread *t, weft_future *job, const weft__wait *wait)
     t->awaits_uncut = wait->passes_cancel_on;
 }
 
+static void unlist(weft__thread *t)
+{
+    *t->link_waiting = t->next_waiting;
+    if (t->next_waiting)
+        t->next_waiting->link_waiting = t->link_waiting;
+    t->awaits_count = 0;
+}
+
+/* One that is refused is not seen by others: it goes on. */
 static int wait_register(weft__thread *t, const weft__wait *wait)
 {
     pthread_mutex_lock(&waits_lock);
@@ -154,6 +164,8 @@ static int wait_register(weft__thread *t, const weft__wait *wait)
         waits->link_waiting = &t->next_waiting;
     waits = t;
     bool never = would_wait_for_itself(t, wait);
+    if (never)
+        unlist(t);
     pthread_mutex_unlock(&waits_lock);
     return never ? -EDEADLK : 0;
 }
@@ -161,10 +173,7 @@ static int wait_register(weft__thread *t, const weft__wait *wait)
 static void wait_unregister(weft__thread *t)
 {
     pthread_mutex_lock(&waits_lock);
-    *t->link_waiting = t->next_waiting;
-    if (t->next_waiting)
-        t->next_waiting->link_waiting = t->link_waiting;
-    t->awaits_count = 0;
+    unlist(t);
     pthread_mutex_unlock(&waits_lock);
 }
 
@@ -204,10 +213,14 @@ static int block_within(weft__thread *t, const weft__wait *wait, int64_t deadlin
         pthread_mutex_lock(&waits_lock);
         needs(t, weft__self.job, wait);
         never = would_wait_for_itself(t, wait);
+        if (never)
+            needs(t, outer_job, &outer);
         pthread_mutex_unlock(&waits_lock);
     }
+    if (never)
+        return -EDEADLK;
     weft__block_continued(t);
-    int code = never ? -EDEADLK : block_loop(t, wait, deadline);
+    int code = block_loop(t, wait, deadline);
     if (untimed) {
         pthread_mutex_lock(&waits_lock);
         needs(t, outer_job, &outer);
@@ -220,8 +233,9 @@ static int block_on_duty(weft__thread *t, const weft__wait *wait, int64_t deadli
 {
     WEFT_POINT();
     int code = untimed ? wait_register(t, wait) : 0;
-    if (!code)
-        code = weft__block_begin(t);
+    if (code)
+        return code;
+    code = weft__block_begin(t);
     if (!code) {
         t->off_duty = true;
         code = block_loop(t, wait, deadline);
@@ -238,6 +252,7 @@ int weft__block(const weft__wait *wait, int64_t deadline)
     weft__thread *t = weft__self.thread;
     bool untimed = deadline == INT64_MAX && wait->n > 0; /* of something that is no future no circle is known */
     bool interrupted = weft__notify_first();
+    weft__fork_check(t->executor); /* after destructors */
     int code = t->off_duty ? block_within(t, wait, deadline, untimed) : block_on_duty(t, wait, deadline, untimed);
     weft__notify_later(interrupted);
     return code;

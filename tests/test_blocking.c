@@ -341,6 +341,41 @@ static void test_blk_04_jobs_wait_for_each_other(void **state)
     jobs_in_a_ring(3, 3);
 }
 
+/* What was cancelled on its own waits for nobody, whatever it stood for. */
+typedef struct shielded {
+    test_gate *gate;
+    weft_future *own; /* by the test before the gate opens */
+    weft_future *other;
+    int result;
+} shielded;
+
+static void *wait_for_own_shield(void *argument)
+{
+    shielded *self = argument;
+    bool done[2];
+    test_gate_pass(self->gate);
+    weft_future *both[] = {weft_shield(self->own), self->other};
+    TEST_EXPECT(weft_cancel(both[0]) == WEFT_CANCEL_DONE);
+    self->result = weft_wait(both, 2, WEFT_ALL_COMPLETED, WEFT_FOREVER, done);
+    weft_future_release(both[0]);
+    return NULL;
+}
+
+static void test_blk_04_a_cancelled_shield_leads_nowhere(void **state)
+{
+    (void)state;
+    weft_executor *executor = test_executor(1);
+    shielded self = {.gate = test_gate_make(), .result = 1};
+    self.own = weft_submit(executor, wait_for_own_shield, &self);
+    self.other = weft_sleep(executor, MS, NULL);
+    test_gate_open(self.gate);
+    assert_done_soon(self.own);
+    assert_int_equal(self.result, 0);
+    weft_future_release(self.own);
+    weft_future_release(self.other);
+    test_destroy(executor);
+}
+
 /* A wait for one of two jobs, which both wait for the same third one, which waits for the job that waits: neither comes.
  * Whoever of the four waits last closes the ring and is refused. */
 typedef struct ways {
@@ -403,8 +438,10 @@ static void test_blk_04_both_ways_lead_back(void **state)
         }
         for (unsigned i = 0; i < 4; i++) {
             assert_done_soon(all.job[i]);
-            weft_future_release(all.job[i]);
+        }
+        for (unsigned i = 0; i < 4; i++) {
             assert_int_equal(all.result[i], i == last ? -EDEADLK : 0);
+            weft_future_release(all.job[i]);
         }
     }
     test_destroy(executor);
@@ -625,6 +662,7 @@ int main(void)
         TEST(test_blk_02_too_deep_is_refused),
         TEST(test_blk_04_job_waits_for_itself),
         TEST(test_blk_04_jobs_wait_for_each_other),
+        TEST(test_blk_04_a_cancelled_shield_leads_nowhere),
         TEST(test_blk_04_both_ways_lead_back),
         TEST(test_blk_04_callback_waits),
         TEST(test_blk_08_timed_wait_does_not_run_the_job),

@@ -390,6 +390,29 @@ static void test_run_in_a_circle_is_refused_in_the_function(void **state)
     test_destroy(here);
 }
 
+/* The function ends the thread, and the job that runs it with it. Nothing is left of either. */
+static void *end_the_thread(void *argument)
+{
+    (void)argument;
+    pthread_exit(NULL);
+}
+
+static void *run_one_that_ends_it(void *executor)
+{
+    weft_run(executor, end_the_thread, NULL, NULL);
+    return NULL;
+}
+
+static void test_run_of_what_ends_the_thread(void **state)
+{
+    (void)state;
+    weft_executor *executor = test_executor(0);
+    for (unsigned round = 0; round < 10; round++) {
+        assert_int_equal(weft_run(executor, run_one_that_ends_it, executor, NULL), -EOWNERDEAD);
+    }
+    test_destroy(executor);
+}
+
 /* A job without much stack left has it run by a thread that stands in. */
 static void *tell_where(void *worker)
 {
@@ -453,6 +476,7 @@ int main(void)
         TEST(test_run_answers_as_await_does),
         TEST(test_run_too_deep_does_not_run),
         TEST(test_run_in_a_circle_is_refused_in_the_function),
+        TEST(test_run_of_what_ends_the_thread),
         TEST(test_run_with_little_stack_runs_elsewhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
