@@ -327,12 +327,11 @@ static void worker_end(weft__thread *t)
 
 static void serve(weft__thread *t)
 {
-    for (weft__link *link; (link = weft__work_find(t));) {
+    bool registered = weft__self.registered;
+    for (weft__link *link; (link = weft__work_find(t)); weft__run(t, link))
         /* There may have been no memory for the hook when the thread began; a job that ends the thread needs it. */
-        if (WEFT__UNLIKELY(!weft__self.registered))
-            weft__thread_register();
-        weft__run(t, link);
-    }
+        if (WEFT__UNLIKELY(!registered))
+            registered = weft__thread_register() == 0;
 }
 
 /* When a job ends its thread, the hook that settles it (thread.c) runs where the frames below this one have been, and

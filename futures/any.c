@@ -98,7 +98,7 @@ static void any_slot(weft__many *g, size_t i, weft_outcome *outcome)
 static void any_dispose(weft_future *f, uint64_t word)
 {
     weft__many *g = weft__many_of(f);
-    /* One that is dropped while it is pending ends without a winner. */
+    /* One that is dropped while it is pending ends without a winner. Relaxed: who disposes comes after all notes. */
     bool won = weft__state(word) == WEFT_SUCCEEDED && atomic_load_explicit(&g->won, memory_order_relaxed);
     weft__many_unlist(g);
     for (size_t i = 0; i < g->n; i++) {

@@ -389,7 +389,8 @@ static void list_add(weft__many *g)
 /* Takes down what is known of an input that is done. */
 static void note_done(weft__many *g, size_t i, uint64_t word)
 {
-    /* Not of the winner of an any: it was noted with its value, and somebody has taken that since. */
+    /* Not of the winner of an any: it was noted with its value, and somebody has taken that since. Relaxed: the note that
+     * matters is the maker's own, who is the caller. */
     if (weft__state(word) == WEFT_SUCCEEDED && word & WEFT__TAKEN &&
         atomic_load_explicit(&g->won, memory_order_relaxed) != i + 1)
         set_bit(taken(g), i);

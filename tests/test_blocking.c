@@ -403,12 +403,14 @@ static void *waits_on_its_way(void *argument)
     return NULL;
 }
 
+typedef struct blocked {
+    weft_executor *executor;
+    unsigned n;
+} blocked;
+
 static bool as_many_are_blocked(void *data)
 {
-    const struct {
-        weft_executor *executor;
-        unsigned n;
-    } *wanted = data;
+    const blocked *wanted = data;
     return atomic_load_explicit(&wanted->executor->blocked_count, memory_order_acquire) == wanted->n;
 }
 
@@ -429,10 +431,7 @@ static void test_blk_04_both_ways_lead_back(void **state)
             assert_true(test_gate_await(all.gate[i], 1));
         }
         for (unsigned k = 1; k <= 4; k++) {
-            struct {
-                weft_executor *executor;
-                unsigned n;
-            } wanted = {executor, k - 1};
+            blocked wanted = {executor, k - 1};
             assert_true(test_until(as_many_are_blocked, &wanted));
             test_gate_open(all.gate[(last + k) % 4]);
         }
